@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * media.h - how bytes of a region become durable.
+ *
+ * A medium is a mapping of the whole region, [base, base + length), and a way to make parts of it durable:
+ *
+ *	media_write_back(m, offset, bytes);	any number of ranges, in any order
+ *	media_write_back(m, ...);
+ *	ticket = media_commit(m);		all ranges so far, as one group
+ *	...
+ *	if (media_poll(m) >= ticket) ...	durable
+ *
+ * Tickets count up from 1 and are cumulative: when ticket t is done, so is every ticket below it. On `pmem` and
+ * `shm` media_commit() is a fence and its ticket is done on return; on `file` it is done when the blocks are
+ * written and the device's cache is flushed, and several may be under way. Nothing above this layer may assume
+ * that durable means "already".
+ *
+ * What a write-back covers: the range widened to whole units on both sides (64-byte lines, or 4096-byte
+ * blocks on `file`). The bytes that become durable are those in memory at the call or later, up to the
+ * ticket's completion: whoever wants a definite content does not store to the widened range in between.
+ * A block that holds acknowledged bytes must never be written back again with other content beside them: a
+ * power cut in the middle of the write would tear them. Keeping to that is the caller's work (`unit` says the
+ * size), the medium does not check it.
+ *
+ * A failure to make something durable is final: media_poll() and media_wait() return the negative errno from
+ * then on, `error` holds it, no later ticket is ever done. (After a failed sync the kernel may have dropped the
+ * dirty state, so that a retry would succeed without having written anything.)
+ *
+ * A medium is used by one thread at a time.
+ */
+#ifndef MEDIA_MEDIA_H
+#define MEDIA_MEDIA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "paste/error.h"
+
+enum media_kind {
+	MEDIA_AUTO = 0, /* decided by the path */
+	MEDIA_PMEM = 1,
+	MEDIA_SHM = 2,
+	MEDIA_FILE = 3,
+	MEDIA_SIM = 4, /* tests only */
+};
+
+typedef int64_t media_ticket; /* > 0; negative values are errnos */
+
+struct media_stats {
+	uint64_t write_backs;   /* ranges handed to media_write_back */
+	uint64_t units;         /* lines or blocks written back */
+	uint64_t commits;       /* media_commit calls that had something to do */
+	uint64_t bytes_written; /* units times the unit's size */
+};
+
+struct media;
+
+struct media_ops {
+	void (*write_back)(struct media *m, uint64_t offset, uint64_t bytes);
+	media_ticket (*commit)(struct media *m);
+	media_ticket (*poll)(struct media *m);
+	media_ticket (*wait)(struct media *m, media_ticket ticket);
+	void (*close)(struct media *m);
+};
+
+struct media {
+	const struct media_ops *ops;
+	uint8_t *base;           /* start of the mapping */
+	uint64_t length;         /* bytes */
+	uint32_t unit;           /* smallest piece that is written back: 64 or 4096 */
+	enum media_kind kind;
+	bool read_only;
+	const char *instruction; /* "clwb", "clflushopt", "clflush", "none (eADR)", "O_DIRECT + fdatasync" */
+	const char *survives;    /* "power loss" or "the process dying, not the machine" */
+	const char *backing;     /* what the mapping is: "device DAX", "DAX file", "tmpfs", "hugetlbfs", "memfd", ... */
+	int wait_fd;             /* readable when a pending ticket may be done; -1 where tickets complete at once */
+	int error;               /* 0, or the negative errno of the failure that poisoned the medium */
+	struct media_stats stats;
+};
+
+struct media_options {
+	const char *path;
+	enum media_kind kind;
+	bool read_only;      /* open: map without write permission and without the writer's lock */
+	uint64_t size;       /* create: bytes, a multiple of 4096 (of the device's alignment on device DAX) */
+	bool force;          /* create: overwrite what is there */
+	bool hugepages;      /* `file`: resident memory from hugetlb if there is any, else memfd */
+};
+
+/*
+ * Create the backing of a region: a file of `size` bytes (allocated and written with zeroes, so that there is no
+ * SIGBUS and no metadata commit later) or an existing device, and map it for writing with the writer's lock held.
+ * A file is made under a temporary name beside the target and linked into place by media_publish(), so that a
+ * failure leaves nothing behind. -EEXIST: there is something already (a file; a device whose first 64 KiB are
+ * not zero) and !force. -ENOSPC, -EISDIR, -EBUSY (held by a writer, also under force), ...
+ */
+int media_create(const struct media_options *options, struct media **medium, struct paste_error *err);
+
+/* Give a created medium its name (atomic; a no-op on devices). Everything committed before is in it. */
+int media_publish(struct media *m, struct paste_error *err);
+
+/*
+ * Map an existing region's backing. For writing, take the writer's lock: an exclusive lock on the open file
+ * description, which the kernel drops when the last reference is gone, in-flight writes included. -EBUSY: held by
+ * another; the caller says by whom (the owner's pid stands in the superblock). `file`: reads the whole file into
+ * memory. kind MEDIA_AUTO finds the kind from the path, as create does.
+ */
+int media_open(const struct media_options *options, struct media **medium, struct paste_error *err);
+
+/* Wait for nothing, unmap, unlock, free. A created medium that was not published leaves nothing behind. */
+void media_close(struct media *m);
+
+const char *media_kind_name(enum media_kind kind);                   /* "pmem", ... */
+int media_kind_parse(const char *name, enum media_kind *kind);       /* -EINVAL */
+
+static inline void media_write_back(struct media *m, uint64_t offset, uint64_t bytes)
+{
+	m->ops->write_back(m, offset, bytes);
+}
+
+/* Close the group of ranges written back since the last call. Returns its ticket, or the last ticket if there
+ * were none, or a negative errno. */
+static inline media_ticket media_commit(struct media *m)
+{
+	return m->ops->commit(m);
+}
+
+/* Collect completions without blocking: the highest ticket done, or a negative errno once the medium failed. */
+static inline media_ticket media_poll(struct media *m)
+{
+	return m->ops->poll(m);
+}
+
+/* Block until `ticket` is done: the highest ticket done, or a negative errno. */
+static inline media_ticket media_wait(struct media *m, media_ticket ticket)
+{
+	return m->ops->wait(m, ticket);
+}
+
+#endif
