@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "log/scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/site.h"
+#include "region/repair.h"
+
+/* Where a record may be, and what stands there. */
+struct candidate {
+	uint32_t segment, offset;
+	const struct record *record; /* NULL: nothing that counts */
+};
+
+/* A segment of this log by the number that its first record follows. */
+struct head {
+	uint64_t previous;
+	uint32_t segment;
+};
+
+struct scanner {
+	const struct paste_region *r;
+	const struct headers *h;
+	struct scan *s;
+	uint16_t number;
+	struct head *heads; /* ascending */
+	size_t head_count;
+	int error;
+};
+
+static bool grow(void **array, size_t n, size_t *room, size_t size)
+{
+	if (n < *room)
+		return true;
+	size_t more = *room ? *room * 2 : 256;
+	void *p = realloc(*array, more * size);
+	if (!p)
+		return false;
+	*array = p;
+	*room = more;
+	return true;
+}
+
+/* The number that a record follows: OPEN says so itself. */
+static uint64_t record_previous(const struct record *rec)
+{
+	uint64_t previous = rec->sequence - 1;
+
+	if (rec->type == RECORD_OPEN)
+		memcpy(&previous, rec + 1, sizeof(previous));
+	return previous;
+}
+
+static bool record_shape_ok(const struct record *rec, uint32_t room)
+{
+	uint32_t least = sizeof(*rec) + (rec->type == RECORD_OPEN ? 8 : 0);
+
+	return rec->meta >= least && rec->meta <= rec->length && rec->length <= room && rec->length % 8 == 0;
+}
+
+/* The record at an offset of a segment if it is whole, of this log, and not from before the epoch reached. */
+static const struct record *record_at(const struct scanner *sc, uint32_t segment, uint32_t offset)
+{
+	const struct paste_region *r = sc->r;
+
+	if (offset % 8 != 0 || offset + sizeof(struct record) > r->segment_size)
+		return NULL;
+	const struct record *rec = (const struct record *)(region_segment_data(r, segment) + offset);
+	if (rec->log != sc->number || rec->sequence <= sc->s->last || !record_shape_ok(rec, r->segment_size - offset))
+		return NULL;
+	if (rec->epoch < sc->s->epoch && SITE(record_epoch_check))
+		return NULL;
+	if (record_crc(r, rec, rec->meta) != rec->crc && SITE(record_crc_check))
+		return NULL;
+	return rec;
+}
+
+static void consider(const struct scanner *sc, struct candidate *best, uint32_t segment, uint32_t offset)
+{
+	const struct record *rec = record_at(sc, segment, offset);
+
+	if (!rec || record_previous(rec) != sc->s->last)
+		return;
+	if (!best->record || rec->epoch > best->record->epoch)
+		*best = (struct candidate){segment, offset, rec};
+}
+
+static bool header_is_ours(const struct scanner *sc, uint32_t segment)
+{
+	const struct header *h = &sc->h->header[segment];
+
+	return h->kind == HEADER_LOG && h->log == sc->number && h->epoch >= sc->s->epoch;
+}
+
+static int head_order(const void *a, const void *b)
+{
+	const struct head *x = a, *y = b;
+
+	return x->previous < y->previous ? -1 : x->previous > y->previous;
+}
+
+static bool heads_collect(struct scanner *sc)
+{
+	sc->heads = calloc(sc->r->segments, sizeof(*sc->heads));
+	if (!sc->heads)
+		return false;
+	for (uint32_t i = 0; i < sc->r->segments; i++) {
+		const struct header *h = &sc->h->header[i];
+		if (h->kind == HEADER_LOG && h->log == sc->number)
+			sc->heads[sc->head_count++] = (struct head){h->index, i};
+	}
+	qsort(sc->heads, sc->head_count, sizeof(*sc->heads), head_order);
+	return true;
+}
+
+/* The first head whose first record follows `previous`, or head_count. */
+static size_t heads_find(const struct scanner *sc, uint64_t previous)
+{
+	size_t low = 0, high = sc->head_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (sc->heads[middle].previous < previous)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The record after the last one: behind it, at the next unit, or at the head of another segment. */
+static struct candidate find_next(const struct scanner *sc)
+{
+	const struct scan *s = sc->s;
+	struct candidate best = {0};
+
+	if (s->segment != SEGMENT_NONE) {
+		uint32_t unit = sc->r->unit;
+		uint32_t aligned = (s->tail + unit - 1) & ~(unit - 1);
+		consider(sc, &best, s->segment, s->tail);
+		if (aligned != s->tail)
+			consider(sc, &best, s->segment, aligned);
+	}
+	for (size_t i = heads_find(sc, s->last); i < sc->head_count && sc->heads[i].previous == s->last; i++) {
+		if (header_is_ours(sc, sc->heads[i].segment))
+			consider(sc, &best, sc->heads[i].segment, sizeof(struct header));
+	}
+	return best;
+}
+
+static bool accept(struct scanner *sc, uint32_t segment, uint32_t offset, const struct record *rec)
+{
+	struct scan *s = sc->s;
+
+	if (!grow((void **)&s->records, s->n, &s->room, sizeof(*s->records)))
+		return false;
+	s->records[s->n++] = (struct scan_record){rec, region_segment_offset(sc->r, segment) + offset};
+	if (segment != s->segment) {
+		if (s->segment_count == s->segment_room) {
+			uint32_t room = s->segment_room ? s->segment_room * 2 : 64;
+			struct log_segment *more = realloc(s->segments, room * sizeof(*more));
+			if (!more)
+				return false;
+			s->segments = more;
+			s->segment_room = room;
+		}
+		s->segments[s->segment_count++] = (struct log_segment){segment, rec->sequence};
+	}
+	s->segment = segment;
+	s->tail = offset + rec->length;
+	s->last = rec->sequence;
+	s->epoch = rec->epoch;
+	uint64_t stable = rec->sequence - rec->lag;
+	if (rec->lag <= rec->sequence && stable > s->stable)
+		s->stable = stable;
+	return true;
+}
+
+/* A later record of this log, none of which follows the last one directly: the rest of the segment, then the others
+ * in order. It is of interest only if it proves that the record after the last one had been durable. */
+static struct candidate find_later(const struct scanner *sc)
+{
+	const struct scan *s = sc->s;
+	struct candidate best = {0};
+
+	for (uint32_t i = 0; i < sc->r->segments; i++) {
+		bool current = i == s->segment;
+		/* A header whose own damage hides a segment of this log: its first record is still where it was. */
+		uint32_t offset = current ? (s->tail + 7) & ~7u : (uint32_t)sizeof(struct header);
+		bool later = header_is_ours(sc, i) && sc->h->header[i].id > s->last;
+		uint32_t end = current || later ? sc->r->segment_size : offset + 8;
+		for (; offset < end; offset += 8) {
+			const struct record *rec = record_at(sc, i, offset);
+			if (!rec || rec->lag > rec->sequence || rec->sequence - rec->lag <= s->last)
+				continue;
+			if (!best.record || rec->sequence < best.record->sequence)
+				best = (struct candidate){i, offset, rec};
+			break;
+		}
+	}
+	return best;
+}
+
+/* Where the next record should have been, is there one with a single flipped bit? Only asked where a later record
+ * proves damage. */
+static struct record *record_mend(struct scanner *sc, uint32_t segment, uint32_t offset)
+{
+	const struct paste_region *r = sc->r;
+
+	if (offset + sizeof(struct record) > r->segment_size)
+		return NULL;
+	uint32_t room = r->segment_size - offset;
+	const uint8_t *p = region_segment_data(r, segment) + offset;
+	struct record *copy = malloc(room);
+	if (!copy)
+		return NULL;
+	memcpy(copy, p, room);
+	for (int flip = -1; flip < 32; flip++) {
+		/* flip >= 0: suppose that the bit is in `meta`, which says how far the checksum goes. */
+		copy->meta = ((const struct record *)p)->meta ^ (flip >= 0 ? 1u << flip : 0);
+		if (copy->meta < sizeof(*copy) || copy->meta > room)
+			continue;
+		uint32_t syndrome = record_crc(r, copy, copy->meta) ^ copy->crc;
+		if (flip < 0 && repair_in_checksum(syndrome)) {
+			copy->crc ^= syndrome;
+		} else if (flip < 0 && syndrome) {
+			int64_t bit = repair_find_bit(copy->meta - sizeof(copy->crc), syndrome);
+			if (bit < 0)
+				continue;
+			((uint8_t *)copy)[sizeof(copy->crc) + bit / 8] ^= (uint8_t)(1u << (bit % 8));
+		} else if (syndrome) {
+			continue;
+		}
+		if (record_shape_ok(copy, room) && copy->log == sc->number && copy->epoch >= sc->s->epoch &&
+		    record_crc(r, copy, copy->meta) == copy->crc && record_previous(copy) == sc->s->last)
+			return copy;
+		memcpy(copy, p, room);
+	}
+	free(copy);
+	return NULL;
+}
+
+/* Try to put right the record that should follow; true if it was accepted. */
+static bool mend_next(struct scanner *sc)
+{
+	struct scan *s = sc->s;
+	uint32_t unit = sc->r->unit;
+	struct candidate place[3];
+	int n = 0;
+
+	if (s->segment != SEGMENT_NONE) {
+		place[n++] = (struct candidate){s->segment, s->tail, NULL};
+		place[n++] = (struct candidate){s->segment, (s->tail + unit - 1) & ~(unit - 1), NULL};
+	}
+	for (size_t i = heads_find(sc, s->last); i < sc->head_count && sc->heads[i].previous == s->last && n < 3; i++) {
+		if (header_is_ours(sc, sc->heads[i].segment))
+			place[n++] = (struct candidate){sc->heads[i].segment, sizeof(struct header), NULL};
+	}
+	for (int i = 0; i < n; i++) {
+		struct record *copy = record_mend(sc, place[i].segment, place[i].offset);
+		if (!copy)
+			continue;
+		struct record **copies = realloc(s->copies, (s->copy_count + 1) * sizeof(*copies));
+		if (copies)
+			s->copies = copies;
+		uint64_t *offsets = realloc(s->copy_offset, (s->copy_count + 1) * sizeof(*offsets));
+		if (offsets)
+			s->copy_offset = offsets;
+		if (!copies || !offsets || !accept(sc, place[i].segment, place[i].offset, copy)) {
+			free(copy);
+			sc->error = -ENOMEM;
+			return false;
+		}
+		s->copies[s->copy_count] = copy;
+		s->copy_offset[s->copy_count++] = s->records[s->n - 1].offset;
+		return true;
+	}
+	return false;
+}
+
+static bool record_gap(struct scanner *sc, const struct candidate *later)
+{
+	struct scan *s = sc->s;
+	uint64_t offset = s->segment == SEGMENT_NONE
+				  ? region_segment_offset(sc->r, later->segment)
+				  : region_segment_offset(sc->r, s->segment) + s->tail;
+
+	if (!grow((void **)&s->gaps, s->gap_count, &s->gap_room, sizeof(*s->gaps)))
+		return false;
+	s->gaps[s->gap_count++] = (struct scan_gap){s->last, later->record->sequence, offset, later->record->digest};
+	return true;
+}
+
+/* Records from here on have values that may be torn: the first bad one ends the log. */
+static void cut_torn_values(struct scanner *sc)
+{
+	struct scan *s = sc->s;
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct record *rec = s->records[i].record;
+		if (rec->sequence <= s->stable || rec->type != RECORD_CHANGE)
+			continue;
+		const uint8_t *p = (const uint8_t *)(rec + 1);
+		size_t room = rec->meta - sizeof(*rec);
+		bool whole = true;
+		for (uint16_t k = 0; whole && k < rec->ops; k++) {
+			struct op_view v;
+			int64_t size = op_decode(p, room, &v);
+			whole = size >= 0 && op_verify(sc->r, v.refs, v.op.refs, v.op.flags & OP_INDIRECT) == 0;
+			p += size;
+			room -= (size_t)size;
+		}
+		if (whole || !SITE(tail_values_verified))
+			continue;
+		s->torn += s->n - i;
+		s->n = i;
+		break;
+	}
+}
+
+/* After a cut: the end is behind the last record that is left. */
+static void settle_end(struct scanner *sc, uint64_t start)
+{
+	struct scan *s = sc->s;
+
+	s->last = start - 1;
+	s->segment = SEGMENT_NONE;
+	s->tail = 0;
+	if (s->n > 0) {
+		const struct scan_record *last = &s->records[s->n - 1];
+		uint64_t in_area = last->offset - AREA_START;
+		s->segment = (uint32_t)(in_area >> sc->r->segment_shift);
+		s->tail = (uint32_t)(in_area & (sc->r->segment_size - 1)) + last->record->length;
+		s->last = last->record->sequence;
+	}
+	while (s->segment_count > 0 && s->segments[s->segment_count - 1].first > s->last)
+		s->segment_count--;
+}
+
+static int scan_all(struct scanner *sc)
+{
+	for (;;) {
+		struct candidate c = find_next(sc);
+		if (!c.record) {
+			c = find_later(sc);
+			if (!c.record)
+				return 0;
+			if (mend_next(sc))
+				continue;
+			if (sc->error || !record_gap(sc, &c))
+				return -ENOMEM;
+		}
+		if (!accept(sc, c.segment, c.offset, c.record))
+			return -ENOMEM;
+	}
+}
+
+int log_scan(const struct paste_region *r, const struct headers *h, uint16_t number, uint64_t start,
+	     uint32_t epoch, struct scan *s)
+{
+	struct scanner sc = {.r = r, .h = h, .s = s, .number = number};
+
+	memset(s, 0, sizeof(*s));
+	s->segment = SEGMENT_NONE;
+	s->last = s->stable = start - 1;
+	s->epoch = SITE(scan_start_epoch) ? epoch : 0;
+	if (!heads_collect(&sc))
+		return -ENOMEM;
+	int ret = scan_all(&sc);
+	free(sc.heads);
+	if (ret < 0)
+		return ret;
+	cut_torn_values(&sc);
+	settle_end(&sc, start);
+	return 0;
+}
+
+void scan_free(struct scan *s)
+{
+	for (size_t i = 0; i < s->copy_count; i++)
+		free(s->copies[i]);
+	free(s->copies);
+	free(s->copy_offset);
+	free(s->records);
+	free(s->gaps);
+	free(s->segments);
+	memset(s, 0, sizeof(*s));
+}
+
+int log_resume(struct log *l, const struct scan *s)
+{
+	for (uint32_t i = 0; i < s->segment_count; i++) {
+		if (l->n == l->room) {
+			uint32_t room = l->room ? l->room * 2 : 64;
+			struct log_segment *more = realloc(l->segments, room * sizeof(*more));
+			if (!more)
+				return -ENOMEM;
+			l->segments = more;
+			l->room = room;
+		}
+		l->segments[l->n++] = s->segments[i];
+	}
+	if (s->segment != SEGMENT_NONE) {
+		uint32_t unit = l->r->unit;
+		l->segment = s->segment;
+		l->tail = (s->tail + unit - 1) & ~(unit - 1);
+		l->committed = l->tail;
+	}
+	l->next = s->last + 1;
+	l->durable = l->marked = s->last;
+	return 0;
+}
+
+bool header_mend(const struct paste_region *r, struct header *h)
+{
+	uint32_t syndrome = header_crc(r, h) ^ h->crc;
+
+	if (__builtin_popcount(h->magic ^ HEADER_MAGIC) > 1)
+		return false;
+	if (repair_in_checksum(syndrome)) {
+		h->crc ^= syndrome;
+	} else {
+		int64_t bit = repair_find_bit(sizeof(*h) - sizeof(h->crc), syndrome);
+		if (bit < 0)
+			return false;
+		((uint8_t *)h)[sizeof(h->crc) + bit / 8] ^= (uint8_t)(1u << (bit % 8));
+	}
+	return h->magic == HEADER_MAGIC && header_crc(r, h) == h->crc;
+}
+
+int headers_read(const struct paste_region *r, struct headers *h)
+{
+	h->repaired = 0;
+	h->header = calloc(r->segments, sizeof(*h->header));
+	if (!h->header)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < r->segments; i++) {
+		struct header *to = &h->header[i];
+		memcpy(to, region_segment_data(r, i), sizeof(*to));
+		bool whole = to->magic == HEADER_MAGIC && (header_crc(r, to) == to->crc || !SITE(header_crc_check));
+		if (!whole && header_mend(r, to)) {
+			h->repaired++;
+			whole = true;
+		}
+		if (!whole)
+			memset(to, 0, sizeof(*to));
+	}
+	return 0;
+}
+
+void headers_free(struct headers *h)
+{
+	free(h->header);
+	h->header = NULL;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "region/superblock.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/crc.h"
+#include "base/site.h"
+#include "region/repair.h"
+
+static const uint64_t copy_offset[2] = {0, SUPERBLOCK_B_OFFSET};
+
+static uint32_t superblock_crc(const struct superblock *sb)
+{
+	static const uint32_t zero;
+	uint32_t crc = paste_crc(0, sb, offsetof(struct superblock, crc));
+
+	crc = paste_crc(crc, &zero, sizeof(zero));
+	return paste_crc(crc, &sb->format, sizeof(*sb) - offsetof(struct superblock, format));
+}
+
+static bool superblock_whole(const struct superblock *sb)
+{
+	return memcmp(sb->magic, FORMAT_MAGIC, sizeof(sb->magic)) == 0 &&
+	       (sb->crc == superblock_crc(sb) || !SITE(superblock_crc_check));
+}
+
+/* Find the one bit whose flip makes the copy whole. The magic is not part of the search by CRC alone: a foreign
+ * file must not be talked into being a region, so seven of its eight bytes have to match. */
+static bool superblock_mend(struct superblock *sb)
+{
+	int equal = 0;
+	for (int i = 0; i < 8; i++)
+		equal += sb->magic[i] == FORMAT_MAGIC[i];
+	if (equal < 7)
+		return false;
+	uint32_t syndrome = superblock_crc(sb) ^ sb->crc;
+	if (repair_in_checksum(syndrome)) {
+		sb->crc = superblock_crc(sb);
+		return superblock_whole(sb);
+	}
+	int64_t bit = repair_find_bit(sizeof(*sb), syndrome);
+	if (bit < 0 || (bit / 8 >= 8 && bit / 8 < 12))
+		return false;
+	((uint8_t *)sb)[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+	return superblock_whole(sb);
+}
+
+/* Values that a right CRC vouches for, but which the code divides by and allocates from. */
+static int superblock_sane(const struct superblock *sb, const struct media *m, struct paste_error *err)
+{
+	if (sb->format > FORMAT_VERSION)
+		return paste_fail(err, -ENOTSUP,
+				  "the region has format version %u, this program knows up to %u: use a newer pst",
+				  sb->format, FORMAT_VERSION);
+	uint32_t unknown = sb->features_incompat & ~FEATURES_INCOMPAT_KNOWN;
+	if (unknown)
+		return paste_fail(err, -ENOTSUP,
+				  "the region uses features this program does not know (incompatible flags 0x%x): use a newer pst",
+				  unknown);
+	unknown = sb->features_ro_compat & ~FEATURES_RO_COMPAT_KNOWN;
+	if (unknown && !m->read_only)
+		return paste_fail(err, -EROFS,
+				  "the region uses features this program can only read (flags 0x%x): open it read-only or use a newer pst",
+				  unknown);
+	if (sb->size > m->length)
+		return paste_fail(err, -EFBIG,
+				  "the region is %llu bytes long, the file or device holds only %llu: it was truncated",
+				  (unsigned long long)sb->size, (unsigned long long)m->length);
+	bool buffers = sb->buffer_size == 2048 || sb->buffer_size == 4096;
+	bool segments = sb->segment_size >= SEGMENT_SIZE_MIN && sb->segment_size <= SEGMENT_SIZE_MAX &&
+			(sb->segment_size & (sb->segment_size - 1)) == 0;
+	bool unit = sb->unit == 64 || sb->unit == 4096;
+	bool tables = sb->areas == 1 && sb->logs >= 1 && sb->logs <= LOGS_MAX && sb->objects <= OBJECTS_MAX;
+	if (!buffers || !segments || !unit || !tables || sb->size < REGION_SIZE_MIN ||
+	    sb->area[0].start != AREA_START || sb->area[0].buffer_size != sb->buffer_size ||
+	    sb->area[0].length > sb->size - AREA_START || sb->area[0].length < sb->segment_size)
+		return paste_fail(err, -EBADMSG, "the superblock's checksum is right but its values make no sense");
+	if (sb->unit < m->unit)
+		return paste_fail(err, -ENOTSUP,
+				  "the region was made for a medium that writes %u bytes at a time, this one writes %u: copy it entry by entry into a region made here",
+				  sb->unit, m->unit);
+	return 0;
+}
+
+int superblock_load(const struct media *m, struct superblock *sb, struct superblock_health *health,
+		    struct paste_error *err)
+{
+	struct superblock copy[2];
+	bool usable[2];
+
+	memset(health, 0, sizeof(*health));
+	if (m->length < REGION_SIZE_MIN)
+		return paste_fail(err, -EBADMSG, "not a region: shorter than the smallest region (%d bytes)",
+				  REGION_SIZE_MIN);
+	for (int i = 0; i < 2; i++) {
+		memcpy(&copy[i], m->base + copy_offset[i], sizeof(copy[i]));
+		usable[i] = superblock_whole(&copy[i]);
+		health->bad[i] = !usable[i];
+		if (!usable[i])
+			usable[i] = health->repaired[i] = superblock_mend(&copy[i]);
+	}
+	if (!usable[0] && !usable[1]) {
+		bool ours = memcmp(copy[0].magic, FORMAT_MAGIC, 8) == 0 || memcmp(copy[1].magic, FORMAT_MAGIC, 8) == 0;
+		return paste_fail(err, -EBADMSG, "%s",
+				  ours ? "both copies of the superblock are damaged" : "not a region: no superblock");
+	}
+	/* A mended copy may hold the newer generation: either copy opens the region, so take the higher. */
+	int best = usable[0] && (!usable[1] || copy[0].generation >= copy[1].generation) ? 0 : 1;
+	*sb = copy[best];
+	return superblock_sane(sb, m, err);
+}
+
+static void superblock_store(struct superblock_rewrite *w, struct media *m, int which)
+{
+	memcpy(m->base + copy_offset[which], &w->content, sizeof(w->content));
+	if (SITE(superblock_write_back))
+		media_write_back(m, copy_offset[which], sizeof(w->content));
+	w->ticket = media_commit(m);
+}
+
+void superblock_begin(struct superblock_rewrite *w, struct superblock *sb)
+{
+	sb->generation++;
+	sb->crc = superblock_crc(sb);
+	w->content = *sb;
+	w->step = 0;
+	w->ticket = 0;
+}
+
+int superblock_step(struct superblock_rewrite *w, struct media *m)
+{
+	media_ticket done = media_poll(m);
+
+	while (done >= 0) {
+		if (w->step > 0 && w->ticket < 0)
+			return (int)w->ticket;
+		/* Copy A is durable before copy B is touched, or a crash could tear both. */
+		if (w->step > 0 && done < w->ticket && SITE(superblock_order))
+			return 0;
+		if (w->step == 2)
+			return 1;
+		superblock_store(w, m, w->step++);
+		done = media_poll(m);
+	}
+	return (int)done;
+}
+
+int superblock_rewrite(struct superblock *sb, struct media *m)
+{
+	struct superblock_rewrite w;
+	int ret;
+
+	superblock_begin(&w, sb);
+	while ((ret = superblock_step(&w, m)) == 0) {
+		media_ticket done = media_wait(m, w.ticket);
+		if (done < 0)
+			return (int)done;
+	}
+	return ret < 0 ? ret : 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * superblock.h - the two copies of the superblock: reading, choosing, rewriting.
+ *
+ * A rewrite is two durable steps, copy A and then copy B, so that either copy alone opens the region at any moment
+ * (docs/format.md, section 2). What the old superblock pointed to may be given up when both steps are durable.
+ */
+#ifndef REGION_SUPERBLOCK_H
+#define REGION_SUPERBLOCK_H
+
+#include "media/media.h"
+#include "region/format.h"
+
+struct superblock_health {
+	bool bad[2];      /* copy A, B did not check out */
+	bool repaired[2]; /* but one flipped bit was found */
+};
+
+/* Read both copies and take the valid one with the higher generation. -EBADMSG: not a region, or neither copy is
+ * whole; -ENOTSUP: a newer format or an unknown incompatible feature; -EFBIG: the medium is shorter than the region. */
+int superblock_load(const struct media *m, struct superblock *sb, struct superblock_health *health,
+		    struct paste_error *err);
+
+/* A rewrite under way. Start with step 0; superblock_step() returns 1 when both copies are durable, 0 while it
+ * waits, or a negative errno. The content is taken at the first step. */
+struct superblock_rewrite {
+	int step;
+	media_ticket ticket;
+	struct superblock content;
+};
+
+void superblock_begin(struct superblock_rewrite *w, struct superblock *sb); /* raises sb->generation */
+int superblock_step(struct superblock_rewrite *w, struct media *m);
+
+/* Both steps, blocking. */
+int superblock_rewrite(struct superblock *sb, struct media *m);
+
+#endif
