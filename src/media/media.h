@@ -54,6 +54,7 @@ struct media_stats {
 };
 
 struct media;
+struct backing;
 
 struct media_ops {
 	void (*write_back)(struct media *m, uint64_t offset, uint64_t bytes);
@@ -76,6 +77,7 @@ struct media {
 	int wait_fd;             /* readable when a pending ticket may be done; -1 where tickets complete at once */
 	int error;               /* 0, or the negative errno of the failure that poisoned the medium */
 	struct media_stats stats;
+	struct backing *file;    /* the file or device under it: its lock and name; NULL where there is none (sim) */
 };
 
 struct media_options {

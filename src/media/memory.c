@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "media/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_PAGE (2ull << 20)
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void memory_size_text(uint64_t bytes, char text[32])
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double)bytes;
+	unsigned unit = 0;
+
+	while (value >= 1024 && unit < 6) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(text, 32, value == (double)(uint64_t)value ? "%.0f %s" : "%.1f %s", value, units[unit]);
+}
+
+/* MemAvailable, in bytes; 0 if unknown. Swap does not count: a region that is swapped is no longer a fast
+ * one. */
+static uint64_t memory_available(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	unsigned long long kib = 0;
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+			break;
+	}
+	fclose(f);
+	return kib * 1024;
+}
+
+int memory_check(uint64_t bytes, const char *path, struct paste_error *err)
+{
+	uint64_t available = memory_available();
+	char needed[32], have[32];
+
+	if (!available || available >= bytes)
+		return 0;
+	memory_size_text(bytes, needed);
+	memory_size_text(available, have);
+	return paste_fail(err, -ENOMEM,
+			  "%s: a region is held in memory; it needs %s, this machine has %s available", path,
+			  needed, have);
+}
+
+int memory_populate(void *memory, uint64_t bytes, bool write)
+{
+	int rc;
+
+	do {
+		rc =
+		    madvise(memory, bytes, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) < 0 ? -errno : 0;
+	} while (rc == -EINTR || rc == -EAGAIN);
+	return rc;
+}
+
+static int resident_from(const char *name, unsigned flags, uint64_t bytes, void **memory)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | flags);
+
+	if (fd < 0)
+		return -errno;
+	int rc = fallocate(fd, 0, 0, (off_t)bytes) < 0 ? -errno : 0;
+	if (rc == 0) {
+		*memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		rc = *memory == MAP_FAILED ? -errno : 0;
+	}
+	close(fd); /* the mapping keeps the memory */
+	return rc;
+}
+
+int memory_resident(uint64_t bytes, bool hugepages, void **memory, uint64_t *mapped, const char **backing)
+{
+	if (hugepages) {
+		*mapped = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+		*backing = "memfd (2 MiB huge pages)";
+		if (resident_from("paste-region", MFD_HUGETLB | MFD_HUGE_2MB, *mapped, memory) == 0)
+			return 0;
+	}
+	*mapped = bytes;
+	*backing = hugepages ? "memfd (too few free huge pages)" : "memfd";
+	return resident_from("paste-region", 0, bytes, memory);
+}

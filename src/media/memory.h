@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * memory.h - the memory that a region occupies: is there enough, and have it, before anything depends on it.
+ */
+#ifndef MEDIA_MEMORY_H
+#define MEDIA_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "paste/error.h"
+
+/* "1.5 GiB" */
+void memory_size_text(uint64_t bytes, char text[32]);
+
+/* -ENOMEM with a sentence, if this machine has less than `bytes` available. 0 too if that cannot be found
+ * out. */
+int memory_check(uint64_t bytes, const char *path, struct paste_error *err);
+
+/*
+ * Have every page of a shared mapping present, so that no later access faults, let alone with SIGBUS: `write`
+ * for pages that may still have to be allocated. -EFAULT, -ENOMEM, -EHWPOISON: some could not be had.
+ */
+int memory_populate(void *memory, uint64_t bytes, bool write);
+
+/*
+ * Anonymous shared memory for a resident region, all of it allocated and zero: in huge pages if asked for and
+ * there are enough, else in ordinary ones. Unmap `mapped` bytes, which may be more than `bytes`. *backing
+ * says what it became.
+ */
+int memory_resident(uint64_t bytes, bool hugepages, void **memory, uint64_t *mapped, const char **backing);
+
+#endif
