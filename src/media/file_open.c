@@ -58,6 +58,21 @@ static int load(const struct file_setup *s, struct file_io *io, void *memory, st
 	return 0;
 }
 
+/* The memory's pages, and in them the file's content. */
+static int have_content(const struct file_setup *s, struct file_io *io, void *memory, uint64_t mapped,
+			struct paste_error *err)
+{
+	struct memory_populating populating;
+
+	memory_populate_begin(&populating, memory, mapped);
+	int rc = s->fresh ? 0 : load(s, io, memory, err);
+	int populated = memory_populate_end(&populating);
+	if (populated < 0)
+		return paste_fail(err, -ENOMEM, "%s: not all of the memory for its %llu bytes can be had: %s",
+				  s->path, (unsigned long long)s->length, strerror(-populated));
+	return rc;
+}
+
 int file_medium_open(const struct file_setup *s, struct media **medium, struct paste_error *err)
 {
 	struct file_io *io;
@@ -73,8 +88,8 @@ int file_medium_open(const struct file_setup *s, struct media **medium, struct p
 	if (rc < 0)
 		return rc;
 	rc = have_memory(s, &memory, &mapped, &backing, err);
-	if (rc == 0 && !s->fresh)
-		rc = load(s, io, memory, err);
+	if (rc == 0)
+		rc = have_content(s, io, memory, mapped, err);
 	if (rc < 0) {
 		io->ops->close(io);
 		if (memory)

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define HUGE_PAGE (2ull << 20)
+#define POPULATE_STEP (8ull << 20)
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -72,16 +74,56 @@ int memory_populate(void *memory, uint64_t bytes, bool write)
 	return rc;
 }
 
+/* In steps, so that the pages that are wanted first are there first. */
+static void *populate_thread(void *argument)
+{
+	struct memory_populating *p = argument;
+	uint64_t step;
+
+	for (uint64_t at = 0; p->result == 0 && at < p->bytes; at += step) {
+		step = p->bytes - at < POPULATE_STEP ? p->bytes - at : POPULATE_STEP;
+		p->result = memory_populate((uint8_t *)p->memory + at, step, true);
+	}
+	return NULL;
+}
+
+void memory_populate_begin(struct memory_populating *p, void *memory, uint64_t bytes)
+{
+	sigset_t all, before;
+
+	*p = (struct memory_populating){.memory = memory, .bytes = bytes};
+	/* The program's signals are not for this thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	p->threaded = pthread_create(&p->thread, NULL, populate_thread, p) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!p->threaded)
+		populate_thread(p);
+}
+
+int memory_populate_end(struct memory_populating *p)
+{
+	if (p->threaded)
+		pthread_join(p->thread, NULL);
+	p->threaded = false;
+	return p->result;
+}
+
 static int resident_from(const char *name, unsigned flags, uint64_t bytes, void **memory)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | flags);
 
 	if (fd < 0)
 		return -errno;
-	int rc = fallocate(fd, 0, 0, (off_t)bytes) < 0 ? -errno : 0;
+	int rc = ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0;
 	if (rc == 0) {
-		*memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		rc = *memory == MAP_FAILED ? -errno : 0;
+		/* Huge pages are reserved here, so that too few of them are an error now and no SIGBUS later.
+		 */
+		void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (p == MAP_FAILED)
+			rc = -errno;
+		else
+			*memory = p;
 	}
 	close(fd); /* the mapping keeps the memory */
 	return rc;

@@ -5,6 +5,7 @@
 #ifndef MEDIA_MEMORY_H
 #define MEDIA_MEMORY_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,9 +25,24 @@ int memory_check(uint64_t bytes, const char *path, struct paste_error *err);
 int memory_populate(void *memory, uint64_t bytes, bool write);
 
 /*
- * Anonymous shared memory for a resident region, all of it allocated and zero: in huge pages if asked for and
- * there are enough, else in ordinary ones. Unmap `mapped` bytes, which may be more than `bytes`. *backing
- * says what it became.
+ * The same for writing, by a thread that runs ahead of whoever fills the memory: having pages costs as much
+ * time as a fast disk needs to fill them. begin does it at once where no thread is to be had; end waits for
+ * it and returns as memory_populate does.
+ */
+struct memory_populating {
+	void *memory;
+	uint64_t bytes;
+	pthread_t thread;
+	bool threaded;
+	int result;
+};
+void memory_populate_begin(struct memory_populating *p, void *memory, uint64_t bytes);
+int memory_populate_end(struct memory_populating *p);
+
+/*
+ * Anonymous shared memory for a resident region, zero and not populated: in huge pages if asked for and there
+ * are enough, else in ordinary ones. Unmap `mapped` bytes, which may be more than `bytes`. *backing says what
+ * it became.
  */
 int memory_resident(uint64_t bytes, bool hugepages, void **memory, uint64_t *mapped, const char **backing);
 
