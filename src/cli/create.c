@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pst create: make a region, and say what it is good for. */
+#include "cli/cli.h"
+#include "paste/store.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 63
+
+static int parse(int argc, char **argv, struct paste_create_options *o)
+{
+	static const struct option longs[] = {
+	    {"size", required_argument, NULL, 's'},   {"name", required_argument, NULL, 'n'},
+	    {"medium", required_argument, NULL, 'm'}, {"buffer-size", required_argument, NULL, 'b'},
+	    {"force", no_argument, NULL, 'f'},        {NULL},
+	};
+	uint64_t number;
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			if (!cli_parse_size(optarg, &o->size) || !o->size)
+				return cli_usage(
+				    "create", "--size '%s' is no size: write bytes, 64M, 1G or 1GiB", optarg);
+			break;
+		case 'n':
+			if (!optarg[0] || strlen(optarg) > NAME_MAX_BYTES)
+				return cli_usage("create", "--name wants 1 to %d bytes", NAME_MAX_BYTES);
+			o->name = optarg;
+			break;
+		case 'b':
+			if (!cli_parse_size(optarg, &number) || (number != 2048 && number != 4096))
+				return cli_usage("create", "--buffer-size '%s' is neither 2048 nor 4096",
+						 optarg);
+			o->buffer_size = (uint32_t)number;
+			break;
+		case 'm':
+			if (strcmp(optarg, "pmem") && strcmp(optarg, "shm") && strcmp(optarg, "file"))
+				return cli_usage("create", "--medium '%s' is none of pmem, shm, file",
+						 optarg);
+			o->medium = optarg;
+			break;
+		case 'f':
+			o->force = true;
+			break;
+		default:
+			return cli_bad_option("create", option, argv);
+		}
+	}
+	if (!(o->path = cli_one_path("create", argc, argv)))
+		return CLI_USAGE;
+	if (!o->size)
+		return cli_usage("create", "--size is missing: how many bytes may the region have?");
+	return CLI_OK;
+}
+
+static void print_summary(const char *path, const struct paste_store_stats *s)
+{
+	char size[CLI_SIZE_TEXT];
+
+	printf("created %s\n", path);
+	cli_row("name", "%s", s->name);
+	cli_row("medium", "%s (%s)", s->medium, s->backing);
+	if (!strcmp(s->medium, "shm"))
+		cli_row("survives", "%s: does not survive power loss", s->survives);
+	else
+		cli_row("survives", "%s", s->survives);
+	cli_row("size", "%s", cli_size_text(size, s->size));
+	cli_row("buffers", "%" PRIu64 " of %" PRIu32 " bytes", s->buffers, s->buffer_size);
+}
+
+int cmd_create(int argc, char **argv)
+{
+	struct paste_create_options options = {0};
+	struct paste_error error = {{0}};
+	struct paste_store_stats stats;
+	struct paste_store *store;
+	int status = parse(argc, argv, &options);
+
+	if (status != CLI_OK)
+		return status;
+	if (paste_store_create(&options, &error) < 0)
+		return cli_fail("create", CLI_FAILED, error.text);
+	/* Told from the region itself, opened as anybody would: what was created can be read. */
+	struct paste_open_options look = {.path = options.path, .read_only = true, .medium = options.medium};
+	if (paste_store_open(&look, &store, &error) < 0)
+		return cli_fail("create", CLI_FAILED, error.text);
+	paste_store_stats(store, &stats);
+	print_summary(options.path, &stats);
+	paste_store_close(store);
+	return CLI_OK;
+}
