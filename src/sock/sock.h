@@ -22,6 +22,7 @@
 
 #include <liburing.h>
 
+#include "base/link.h"
 #include "paste/stack.h"
 
 #define SOCK_SQ_ENTRIES 1024
@@ -46,10 +47,6 @@ enum sock_op {
 	SOCK_OP_IGNORE, /* cancellations of listeners and watches */
 };
 #define SOCK_OP_MASK 7u
-
-struct link {
-	struct link *previous, *next;
-};
 
 /* A page of a connection's unsent bytes. Inline bytes grow from the start of `space`, piece descriptions from
  * its end downwards. */
@@ -226,33 +223,5 @@ void listen_close_all(struct paste_stack *base);
 void listen_work(struct sock *s, int64_t now);
 int listen_accepted(struct sock_listener *l, const struct io_uring_cqe *cqe, struct paste_event *event);
 void address_format(const void *sockaddr, char *text, size_t size);
-
-/* Intrusive lists with a head that is a link itself. */
-static inline void link_init(struct link *l)
-{
-	l->previous = l->next = l;
-}
-
-static inline bool link_empty(const struct link *head)
-{
-	return head->next == head;
-}
-
-static inline void link_append(struct link *head, struct link *l)
-{
-	l->previous = head->previous;
-	l->next = head;
-	head->previous->next = l;
-	head->previous = l;
-}
-
-static inline void link_remove(struct link *l)
-{
-	l->previous->next = l->next;
-	l->next->previous = l->previous;
-	link_init(l);
-}
-
-#define link_owner(l, type, member) ((type *)((char *)(l)-offsetof(type, member)))
 
 #endif

@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * connection.c - from received slices to requests.
+ *
+ * A head is parsed where it landed; only one that is split over slices is gathered in a heap buffer. A body's
+ * slices stay where they landed.
+ *
+ * What stands in front of reading on, each with its own remedy:
+ *   - replies that are not taken, or too many of them: the connection is paused until they have left.
+ *   - no room for a body: bodies are let in only while all that were let in can arrive. The connection is
+ * paused until there is room, and answered 503 (others hold it) or 507 (nobody does) after ROOM_WAIT_US.
+ *   - no buffers although room was counted (slices are rarely full): the youngest body is given up, with 503,
+ * so that the others can end.
+ */
+#include "serve/service_inside.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLAB_CONNECTIONS 64
+#define SLAB_UNREAD 128
+#define GATHER_FIRST 512
+#define GATHER_STEP 256
+
+struct connection_slab {
+	struct connection_slab *next;
+	struct connection connections[SLAB_CONNECTIONS];
+};
+
+struct unread_slab {
+	struct unread_slab *next;
+	struct unread items[SLAB_UNREAD];
+};
+
+/* A request whose body arrives; freed ones are chained. */
+struct free_request {
+	struct free_request *next;
+};
+
+static struct request *request_new(struct service *s, const struct request *of)
+{
+	struct request *r;
+
+	if (s->free_requests) {
+		r = (struct request *)s->free_requests;
+		s->free_requests = s->free_requests->next;
+	} else {
+		r = malloc(sizeof(*r));
+		if (!r)
+			return NULL;
+	}
+	memcpy(r, of, offsetof(struct request, name) + of->name_length);
+	return r;
+}
+
+static void request_free(struct service *s, struct request *r)
+{
+	struct free_request *f = (struct free_request *)r;
+
+	f->next = s->free_requests;
+	s->free_requests = f;
+}
+
+struct connection *connection_new(struct service *s, struct paste_conn *conn)
+{
+	struct connection *c = s->free_connections;
+
+	if (!c) {
+		struct connection_slab *slab = calloc(1, sizeof(*slab));
+
+		if (!slab)
+			return NULL;
+		slab->next = s->connection_slabs;
+		s->connection_slabs = slab;
+		for (int i = SLAB_CONNECTIONS - 1; i >= 0; i--) {
+			slab->connections[i].free_next = c;
+			c = &slab->connections[i];
+		}
+	}
+	s->free_connections = c->free_next;
+	*c = (struct connection){.conn = conn, .state = READ_HEAD};
+	link_init(&c->turn_link);
+	link_init(&c->body_link);
+	link_append(&s->all, &c->link);
+	s->stats.connections++;
+	return c;
+}
+
+void connection_pools_close(struct service *s)
+{
+	while (s->connection_slabs) {
+		struct connection_slab *slab = s->connection_slabs;
+
+		s->connection_slabs = slab->next;
+		free(slab);
+	}
+	while (s->unread_slabs) {
+		struct unread_slab *slab = s->unread_slabs;
+
+		s->unread_slabs = slab->next;
+		free(slab);
+	}
+	while (s->free_requests) {
+		struct free_request *r = s->free_requests;
+
+		s->free_requests = r->next;
+		free(r);
+	}
+}
+
+/* Go n bytes forward. The slice owns a user count on each buffer that it touches, so those left behind are
+ * put; a slice of length 0 owns none. */
+static void slice_advance(struct service *s, struct paste_ref *slice, uint32_t n)
+{
+	uint32_t size = paste_buffer_size(s->region);
+
+	assert(n <= slice->length);
+	while (n) {
+		uint32_t step = size - slice->offset;
+
+		if (step > n)
+			step = n;
+		slice->length = (uint16_t)(slice->length - step);
+		n -= step;
+		if (slice->offset + step == size || !slice->length) {
+			paste_buffer_put(s->region, slice->buffer++);
+			slice->offset = 0;
+		} else {
+			slice->offset = (uint16_t)(slice->offset + step);
+		}
+	}
+}
+
+static struct unread *unread_new(struct service *s)
+{
+	if (!s->free_unread) {
+		struct unread_slab *slab = malloc(sizeof(*slab));
+
+		if (!slab)
+			return NULL;
+		slab->next = s->unread_slabs;
+		s->unread_slabs = slab;
+		for (int i = 0; i < SLAB_UNREAD; i++) {
+			slab->items[i].next = s->free_unread;
+			s->free_unread = &slab->items[i];
+		}
+	}
+	struct unread *u = s->free_unread;
+	s->free_unread = u->next;
+	return u;
+}
+
+static struct paste_ref unread_pop(struct service *s, struct connection *c)
+{
+	struct unread *u = c->unread;
+	struct paste_ref slice = u->slice;
+
+	c->unread = u->next;
+	if (!c->unread)
+		c->last_unread = NULL;
+	u->next = s->free_unread;
+	s->free_unread = u;
+	return slice;
+}
+
+/* Keep a slice for later, behind or (what is left of one) before those kept already. */
+static void unread_push(struct service *s, struct connection *c, struct paste_ref slice, bool in_front)
+{
+	struct unread *u = unread_new(s);
+
+	if (!u) {
+		paste_ref_put(s->region, slice);
+		connection_drop(s, c, true);
+		return;
+	}
+	u->slice = slice;
+	if (in_front) {
+		u->next = c->unread;
+		c->unread = u;
+		if (!c->last_unread)
+			c->last_unread = u;
+	} else {
+		u->next = NULL;
+		if (c->last_unread)
+			c->last_unread->next = u;
+		else
+			c->unread = u;
+		c->last_unread = u;
+	}
+	if (!c->paused) {
+		c->paused = true;
+		s->stats.stalled++;
+		paste_conn_pause(c->conn);
+	}
+}
+
+static void gather_free(struct connection *c)
+{
+	free(c->gathered);
+	c->gathered = NULL;
+	c->gathered_length = c->gathered_room = 0;
+	c->scan = (struct http_scan){0};
+}
+
+/* The body's slices and the request go; what has not arrived stays in body_left. */
+static void body_free(struct service *s, struct connection *c)
+{
+	if (!c->request)
+		return;
+	if (c->state == READ_BODY)
+		s->arriving -= c->body_left;
+	link_remove(&c->body_link);
+	paste_body_free(s->store, &c->body);
+	request_free(s, c->request);
+	c->request = NULL;
+	c->wants_continue = false;
+}
+
+static void forget_input(struct service *s, struct connection *c)
+{
+	body_free(s, c);
+	gather_free(c);
+	while (c->unread)
+		paste_ref_put(s->region, unread_pop(s, c));
+}
+
+void connection_stop(struct service *s, struct connection *c)
+{
+	forget_input(s, c);
+	c->state = READ_NOTHING;
+}
+
+void connection_drop(struct service *s, struct connection *c, bool reset)
+{
+	if (!c->conn)
+		return;
+	connection_stop(s, c);
+	answer_drop_all(s, c);
+	if (reset)
+		paste_conn_abort(c->conn);
+	else
+		paste_conn_close(c->conn);
+	c->conn = NULL;
+	link_remove(&c->link);
+	link_remove(&c->turn_link);
+	s->stats.connections--;
+	c->free_next = s->dropped;
+	s->dropped = c;
+}
+
+void connection_free_dropped(struct service *s)
+{
+	while (s->dropped) {
+		struct connection *c = s->dropped;
+
+		s->dropped = c->free_next;
+		c->free_next = s->free_connections;
+		s->free_connections = c;
+	}
+}
+
+/* Nothing of a request is here and no reply is owed. */
+bool connection_is_idle(const struct connection *c)
+{
+	return c->state == READ_HEAD && !c->gathered_length && !c->replies && !c->unread;
+}
+
+/* Queue a refusal. What follows of the request is read and dropped if it is short, else the connection ends
+ * with this reply; so it does when the client waits for 100, since it may then send the body or not. */
+static void refuse(struct service *s, struct connection *c, const struct http_request *http, int status,
+		   const char *text)
+{
+	bool close = !http->keep_alive || http->content_length > DRAIN_MAX || http->expect_continue;
+
+	if (status == 405) {
+		struct reply *r = answer_new(s, c, 405, 0, close);
+
+		if (!r)
+			return;
+		r->type = route_methods(s->current.resource);
+	} else {
+		answer_text(s, c, (uint16_t)status, text, 0, close);
+	}
+	if (c->state == READ_HEAD && http->content_length) {
+		c->state = SKIP_BODY;
+		c->body_left = http->content_length;
+	}
+}
+
+/* Give up a body that has begun. */
+static void body_refuse(struct service *s, struct connection *c, uint16_t status, const char *text)
+{
+	struct http_request http = {.keep_alive = c->request->keep_alive,
+				    .content_length = c->body_left,
+				    .expect_continue = c->wants_continue};
+
+	body_free(s, c);
+	c->state = READ_HEAD;
+	answer_text(s, c, status, text, 0,
+		    !http.keep_alive || c->body_left > DRAIN_MAX || http.expect_continue);
+	if (c->state == READ_HEAD && c->body_left)
+		c->state = SKIP_BODY;
+}
+
+static bool has_room(const struct service *s, uint64_t bytes)
+{
+	uint64_t size = paste_buffer_size(s->region), room = paste_buffer_free(s->region) * size;
+
+	return s->arriving + bytes + 2 * size <= room;
+}
+
+static void body_let_in(struct service *s, struct connection *c)
+{
+	link_remove(&c->body_link);
+	link_append(&s->bodies, &c->body_link);
+	c->state = READ_BODY;
+	s->arriving += c->body_left;
+	s->body_progress_at = s->now.monotonic_us;
+	if (c->wants_continue) {
+		c->wants_continue = false;
+		answer_new(s, c, 100, 0, false);
+	}
+}
+
+/* A body that is not all here. */
+static void body_begin(struct service *s, struct connection *c, const struct http_request *http,
+		       bool has_begun)
+{
+	c->request = request_new(s, &s->current);
+	if (!c->request) {
+		refuse(s, c, http, 503, "out of memory\n");
+		return;
+	}
+	paste_body_init(&c->body);
+	c->body_left = http->content_length;
+	c->wants_continue = http->expect_continue && !has_begun;
+	if (link_empty(&s->rooms) && has_room(s, c->body_left)) {
+		body_let_in(s, c);
+		return;
+	}
+	c->state = WAIT_ROOM;
+	c->since = s->now.monotonic_us;
+	link_append(&s->rooms, &c->body_link);
+	s->stats.waited_room++;
+}
+
+/* The head is done with; *rest is what stands behind it. `rc` and `why` are route()'s. */
+static void request_begin(struct service *s, struct connection *c, const struct http_request *http, int rc,
+			  const char *why, struct paste_ref *rest)
+{
+	bool stores = http->method == HTTP_PUT || http->method == HTTP_POST;
+
+	if (rc) {
+		refuse(s, c, http, -rc, why);
+	} else if (stores && (http->content_length > s->max_body ||
+			      http->content_length > paste_store_value_max(s->store))) {
+		refuse(s, c, http, 413, "the body is larger than this service accepts\n");
+	} else if (stores && http->content_length > rest->length) {
+		body_begin(s, c, http, rest->length > 0);
+	} else if (stores) {
+		struct paste_ref body = {rest->buffer, rest->offset, (uint16_t)http->content_length};
+
+		execute(s, c, &s->current, &body, body.length ? 1 : 0);
+		slice_advance(s, rest, body.length);
+	} else if (http->content_length > DRAIN_MAX) {
+		refuse(s, c, http, 413, "this method takes no body\n");
+	} else {
+		execute(s, c, &s->current, NULL, 0);
+		if (c->state == READ_HEAD && http->content_length) {
+			c->state = SKIP_BODY;
+			c->body_left = http->content_length;
+		}
+	}
+}
+
+static void refuse_head(struct service *s, struct connection *c, int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} texts[] = {
+	    {400, "this is no well-formed HTTP/1.1 request\n"},
+	    {413, "the body is larger than this service accepts\n"},
+	    {414, "the request line is too long\n"},
+	    {417, "no other expectation than 100-continue can be met\n"},
+	    {431, "the header fields are too large\n"},
+	    {501, "this method or transfer coding is not implemented\n"},
+	    {505, "use HTTP/1.1\n"},
+	};
+	const char *text = "";
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].status == status)
+			text = texts[i].text;
+	answer_text(s, c, (uint16_t)status, text, 0, true);
+}
+
+/* A head of `length` bytes (or a negative status code), the last `used` of which are the first of *rest. */
+static void head_complete(struct service *s, struct connection *c, const char *head, int length,
+			  uint32_t used, struct paste_ref *rest)
+{
+	struct http_request http;
+	const char *why = "";
+	int refused = length < 0 ? length : http_parse(&http, head, (uint32_t)length), rc = 0;
+
+	s->stats.requests++;
+	if (!refused)
+		rc = route(&http, &s->current, &why);
+	/* The texts of `http` are not used from here on, so the bytes that they point to may go. */
+	slice_advance(s, rest, used);
+	gather_free(c);
+	if (refused)
+		refuse_head(s, c, -refused);
+	else
+		request_begin(s, c, &http, rc, why, rest);
+}
+
+static int gather(struct connection *c, const char *bytes, uint32_t length)
+{
+	uint32_t room = c->gathered_room ? c->gathered_room : GATHER_FIRST;
+
+	while (room < c->gathered_length + length)
+		room *= 2;
+	if (room != c->gathered_room) {
+		char *grown = realloc(c->gathered, room);
+
+		if (!grown)
+			return -ENOMEM;
+		c->gathered = grown;
+		c->gathered_room = room;
+	}
+	memcpy(c->gathered + c->gathered_length, bytes, length);
+	c->gathered_length += length;
+	return 0;
+}
+
+/* A head that began in an earlier slice: go on in small steps, so as not to gather what stands behind it. */
+static void read_split_head(struct service *s, struct connection *c, struct paste_ref *rest)
+{
+	uint32_t before = c->gathered_length, step = rest->length < GATHER_STEP ? rest->length : GATHER_STEP;
+
+	if (gather(c, (const char *)paste_ref_data(s->region, *rest), step)) {
+		paste_ref_put(s->region, *rest);
+		rest->length = 0;
+		connection_drop(s, c, true);
+		return;
+	}
+	int end = http_scan(&c->scan, c->gathered, c->gathered_length);
+	if (!end)
+		slice_advance(s, rest, step);
+	else if (end < 0)
+		head_complete(s, c, NULL, end, step, rest);
+	else
+		head_complete(s, c, c->gathered + c->scan.start, end - (int)c->scan.start,
+			      (uint32_t)end - before, rest);
+}
+
+static void read_head(struct service *s, struct connection *c, struct paste_ref *rest)
+{
+	const char *bytes = (const char *)paste_ref_data(s->region, *rest);
+	struct http_scan scan = {0};
+
+	if (c->gathered_length) {
+		read_split_head(s, c, rest);
+		return;
+	}
+	int end = http_scan(&scan, bytes, rest->length);
+	if (end > 0) {
+		head_complete(s, c, bytes + scan.start, end - (int)scan.start, (uint32_t)end, rest);
+	} else if (end < 0) {
+		head_complete(s, c, NULL, end, rest->length, rest);
+	} else {
+		int rc = gather(c, bytes, rest->length);
+
+		c->scan = scan;
+		slice_advance(s, rest, rest->length);
+		if (rc)
+			connection_drop(s, c, true);
+	}
+}
+
+static void read_body(struct service *s, struct connection *c, struct paste_ref *rest)
+{
+	struct paste_ref part = {rest->buffer, rest->offset, rest->length};
+
+	if (part.length > c->body_left)
+		part.length = (uint16_t)c->body_left;
+	paste_ref_get(s->region, part);
+	slice_advance(s, rest, part.length);
+	c->body_left -= part.length;
+	s->arriving -= part.length;
+	s->body_progress_at = s->now.monotonic_us;
+
+	int rc = paste_body_add(s->store, &c->body, part);
+	if (rc) {
+		body_refuse(s, c, 503, rc == -ENOBUFS ? "no buffers for the body\n" : "out of memory\n");
+		return;
+	}
+	if (c->body_left)
+		return;
+	c->state = READ_HEAD;
+	execute(s, c, c->request, c->body.slices, c->body.n);
+	body_free(s, c);
+}
+
+static void skip_body(struct service *s, struct connection *c, struct paste_ref *rest)
+{
+	uint32_t n = rest->length < c->body_left ? rest->length : (uint32_t)c->body_left;
+
+	slice_advance(s, rest, n);
+	c->body_left -= n;
+	if (!c->body_left)
+		c->state = READ_HEAD;
+}
+
+/* May no further request be begun now? Once stopped, the queue must be half empty to go on. */
+static bool is_stalled(const struct connection *c)
+{
+	uint32_t most = c->paused ? PIPELINE_MAX / 2 : PIPELINE_MAX;
+
+	if (c->state == WAIT_ROOM)
+		return true;
+	return c->state == READ_HEAD && (c->blocked || c->pending >= most);
+}
+
+static void read_slice(struct service *s, struct connection *c, struct paste_ref rest)
+{
+	while (rest.length) {
+		if (is_stalled(c)) {
+			unread_push(s, c, rest, true);
+			return;
+		}
+		switch ((enum connection_state)c->state) {
+		case READ_HEAD:
+			read_head(s, c, &rest);
+			break;
+		case READ_BODY:
+			read_body(s, c, &rest);
+			break;
+		case SKIP_BODY:
+			skip_body(s, c, &rest);
+			break;
+		case WAIT_ROOM:
+		case READ_NOTHING:
+			paste_ref_put(s->region, rest);
+			return;
+		}
+	}
+}
+
+/* The peer sends no more, and all that it sent is worked on: an unfinished request is void. */
+static void input_ended(struct service *s, struct connection *c)
+{
+	connection_stop(s, c);
+	answer_list(s, c); /* closes when no reply is left to send */
+}
+
+void connection_receive(struct service *s, struct connection *c, struct paste_ref slice)
+{
+	if (c->state == READ_NOTHING)
+		paste_ref_put(s->region, slice);
+	else if (c->unread)
+		unread_push(s, c, slice, false);
+	else
+		read_slice(s, c, slice);
+}
+
+void connection_eof(struct service *s, struct connection *c)
+{
+	c->eof = true;
+	if (c->conn && !c->unread)
+		input_ended(s, c);
+}
+
+void connection_go_on(struct service *s, struct connection *c)
+{
+	while (c->unread && !is_stalled(c))
+		read_slice(s, c, unread_pop(s, c));
+	if (!c->conn || c->unread || is_stalled(c))
+		return;
+	if (c->paused) {
+		c->paused = false;
+		paste_conn_resume(c->conn);
+	}
+	if (c->eof && c->state != READ_NOTHING)
+		input_ended(s, c);
+}
+
+/* Let bodies in, in the order in which they asked. */
+void connection_check_rooms(struct service *s)
+{
+	while (!link_empty(&s->rooms)) {
+		struct connection *c = link_owner(s->rooms.next, struct connection, body_link);
+
+		if (has_room(s, c->body_left))
+			body_let_in(s, c);
+		else if (s->now.monotonic_us - c->since < ROOM_WAIT_US)
+			return;
+		else if (s->arriving)
+			body_refuse(s, c, 503, "no room for the body at the moment\n");
+		else
+			body_refuse(s, c, 507, "no room for the body\n");
+		connection_go_on(s, c);
+	}
+}
+
+void connection_check_starved(struct service *s)
+{
+	struct paste_stack_stats stack;
+
+	if (link_empty(&s->bodies) || s->now.monotonic_us - s->body_progress_at < STARVED_FAIL_US)
+		return;
+	paste_stack_stats(s->stack, &stack);
+	if (!stack.waiting)
+		return;
+	struct connection *youngest = link_owner(s->bodies.previous, struct connection, body_link);
+	body_refuse(s, youngest, 503, "no buffers for the body\n");
+	s->body_progress_at = s->now.monotonic_us;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "serve/http_parse.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define EMPTY_LINES_MAX 4 /* before a request line; RFC 9112, 2.2 asks for one */
+
+enum {
+	TOKEN = 1,  /* RFC 9110, 5.6.2 */
+	TARGET = 2, /* what may stand in a request target: printable, but no fragment */
+	VALUE = 4,  /* of a field: printable, obs-text, space, tab */
+	HOST = 8,   /* of a Host field: reg-name, IP literal, port */
+};
+
+#define LETTER (TOKEN | TARGET | VALUE | HOST)
+#define L LETTER
+#define T (TOKEN | TARGET | VALUE)
+#define H (TARGET | VALUE | HOST)
+#define P (TARGET | VALUE)
+#define V VALUE
+
+static const uint8_t class[256] = {
+    ['\t'] = V, [' '] = V,  ['!'] = L,           ['"'] = P,         ['#'] = TOKEN | V, ['$'] = L, ['%'] = L,
+    ['&'] = L,  ['\''] = L, ['('] = H,           [')'] = H,         ['*'] = L,         ['+'] = L, [','] = P,
+    ['-'] = L,  ['.'] = L,  ['/'] = P,           ['0' ... '9'] = L, [':'] = H,         [';'] = H, ['<'] = P,
+    ['='] = H,  ['>'] = P,  ['?'] = P,           ['@'] = P,         ['A' ... 'Z'] = L, ['['] = H, ['\\'] = P,
+    [']'] = H,  ['^'] = T,  ['_'] = L,           ['`'] = T,         ['a' ... 'z'] = L, ['{'] = P, ['|'] = T,
+    ['}'] = P,  ['~'] = L,  [0x80 ... 0xff] = V,
+};
+
+static const struct {
+	const char *name;
+	uint8_t length;
+	bool once; /* a second line of it makes the request ambiguous */
+} known_fields[HTTP_FIELDS] = {
+    [HTTP_HOST] = {"host", 4, true},
+    [HTTP_CONTENT_LENGTH] = {"content-length", 14, true},
+    [HTTP_TRANSFER_ENCODING] = {"transfer-encoding", 17, false},
+    [HTTP_CONNECTION] = {"connection", 10, false},
+    [HTTP_EXPECT] = {"expect", 6, false},
+};
+
+static const struct {
+	const char *name;
+	uint8_t length;
+	enum http_method method;
+} known_methods[] = {
+    {"GET", 3, HTTP_GET},     {"PUT", 3, HTTP_PUT},       {"POST", 4, HTTP_POST},
+    {"HEAD", 4, HTTP_HEAD},   {"DELETE", 6, HTTP_DELETE}, {"OPTIONS", 7, HTTP_OTHER},
+    {"PATCH", 5, HTTP_OTHER}, {"TRACE", 5, HTTP_OTHER},
+};
+
+static bool is(uint8_t c, unsigned wanted)
+{
+	return class[c] & wanted;
+}
+
+/* `lower` is in small letters. Folds ASCII letters only; the few other characters that this maps onto each
+ * other are no token characters or do not stand in our names. */
+static bool equals_folded(const char *a, const char *lower, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		char c = a[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c + ('a' - 'A'));
+		if (c != lower[i])
+			return false;
+	}
+	return true;
+}
+
+int http_scan(struct http_scan *s, const char *bytes, uint32_t length)
+{
+	const char *lf;
+
+	while ((lf = memchr(bytes + s->at, '\n', length - s->at))) {
+		uint32_t at = (uint32_t)(lf - bytes);
+
+		if (at == s->line || bytes[at - 1] != '\r')
+			return -400; /* bare LF */
+		s->at = at + 1;
+		bool is_empty = at - 1 == s->line;
+		s->line = at + 1;
+		if (is_empty && s->lines) {
+			return at + 1 - s->start > HTTP_HEAD_MAX ? -431 : (int)(at + 1);
+		} else if (is_empty) {
+			s->start = at + 1;
+			if (++s->empty > EMPTY_LINES_MAX)
+				return -400;
+		} else if (++s->lines > HTTP_FIELD_MAX + 1) {
+			return -431;
+		} else if (s->lines == 1 && at + 1 - s->start > HTTP_LINE_MAX) {
+			return -414;
+		}
+	}
+	s->at = length;
+
+	/* What can be refused before it is complete: something else than HTTP, and too much of it. */
+	if (length > s->start && !is((uint8_t)bytes[s->start], TOKEN) && bytes[s->start] != '\r')
+		return -400;
+	if (!s->lines && length - s->start > HTTP_LINE_MAX)
+		return -414;
+	if (length - s->start > HTTP_HEAD_MAX)
+		return -431;
+	return 0;
+}
+
+static int parse_method(struct http_request *r, const char *name, uint32_t length)
+{
+	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++) {
+		if (known_methods[i].length == length && !memcmp(known_methods[i].name, name, length)) {
+			r->method = known_methods[i].method;
+			return 0;
+		}
+	}
+	return -501;
+}
+
+/* absolute-form (RFC 9112, 3.2.2): take scheme and authority off. Returns the length of both or -400. */
+static int skip_authority(const char *target, uint32_t length)
+{
+	uint32_t scheme = 0, at;
+
+	if (length > 7 && equals_folded(target, "http://", 7))
+		scheme = 7;
+	else if (length > 8 && equals_folded(target, "https://", 8))
+		scheme = 8;
+	else
+		return -400;
+	for (at = scheme; at < length && target[at] != '/' && target[at] != '?'; at++)
+		if (!is((uint8_t)target[at], HOST))
+			return -400;
+	return at == scheme ? -400 : (int)at;
+}
+
+static int parse_target(struct http_request *r, const char *target, uint32_t length)
+{
+	const char *query;
+
+	if (target[0] == '*' && length == 1 && r->method == HTTP_OTHER) {
+		r->path = (struct http_text){target, 1};
+		return 0;
+	}
+	if (target[0] != '/') {
+		int skipped = skip_authority(target, length);
+
+		if (skipped < 0)
+			return skipped;
+		target += skipped;
+		length -= (uint32_t)skipped;
+	}
+	query = length ? memchr(target, '?', length) : NULL;
+	if (query) {
+		r->query = (struct http_text){query + 1, length - 1 - (uint32_t)(query - target)};
+		length = (uint32_t)(query - target);
+	}
+	r->path = length ? (struct http_text){target, length} : (struct http_text){"/", 1};
+	return 0;
+}
+
+/* method SP target SP HTTP/1.x, one space each (RFC 9112, 3) */
+static int parse_request_line(struct http_request *r, const char *line, uint32_t length)
+{
+	uint32_t method = 0, target, end;
+
+	while (method < length && is((uint8_t)line[method], TOKEN))
+		method++;
+	if (!method || method == length || line[method] != ' ')
+		return -400;
+	target = end = method + 1;
+	while (end < length && is((uint8_t)line[end], TARGET))
+		end++;
+	if (end == target || end == length || line[end] != ' ')
+		return -400;
+
+	const char *version = line + end + 1;
+	if (length - end - 1 != 8 || memcmp(version, "HTTP/", 5) || version[6] != '.' || version[5] < '0' ||
+	    version[5] > '9' || version[7] < '0' || version[7] > '9')
+		return -400;
+	if (version[5] != '1')
+		return -505;
+	r->http_1_0 = version[7] == '0';
+
+	int rc = parse_method(r, line, method);
+	return rc ? rc : parse_target(r, line + target, end - target);
+}
+
+/* 1*DIGIT and nothing else: no sign, no list, no space inside (RFC 9110, 8.6; RFC 9112, 6.3 item 5) */
+static int parse_content_length(struct http_request *r)
+{
+	struct http_text text = r->fields[HTTP_CONTENT_LENGTH];
+	bool overflow = false;
+
+	if (!text.length)
+		return -400;
+	for (uint32_t i = 0; i < text.length; i++) {
+		uint8_t digit = (uint8_t)(text.at[i] - '0');
+
+		if (digit > 9)
+			return -400;
+		overflow |= r->content_length > (UINT64_MAX - digit) / 10;
+		r->content_length = r->content_length * 10 + digit;
+	}
+	return overflow ? -413 : 0;
+}
+
+static bool next_list_item(struct http_text *list, struct http_text *item)
+{
+	while (list->length && (*list->at == ',' || *list->at == ' ' || *list->at == '\t')) {
+		list->at++;
+		list->length--;
+	}
+	*item = (struct http_text){list->at, 0};
+	while (list->length && *list->at != ',') {
+		list->at++;
+		list->length--;
+		item->length++;
+	}
+	while (item->length && (item->at[item->length - 1] == ' ' || item->at[item->length - 1] == '\t'))
+		item->length--;
+	return item->length > 0;
+}
+
+/* close wins over keep-alive, whatever their order (RFC 9112, 9.3) */
+static void parse_connection(struct http_text list, bool *close, bool *keep)
+{
+	struct http_text item;
+
+	while (next_list_item(&list, &item)) {
+		*close |= item.length == 5 && equals_folded(item.at, "close", 5);
+		*keep |= item.length == 10 && equals_folded(item.at, "keep-alive", 10);
+	}
+}
+
+static int find_field(const char *name, uint32_t length)
+{
+	for (int i = 0; i < HTTP_FIELDS; i++)
+		if (known_fields[i].length == length && equals_folded(name, known_fields[i].name, length))
+			return i;
+	return -1;
+}
+
+struct connection_options {
+	bool close, keep;
+};
+
+static int parse_field(struct http_request *r, const char *line, uint32_t length,
+		       struct connection_options *options)
+{
+	uint32_t name = 0, value, end = length;
+
+	while (name < length && is((uint8_t)line[name], TOKEN))
+		name++;
+	/* Also refuses obs-fold, which begins with a space, and a space before the colon. */
+	if (!name || name == length || line[name] != ':')
+		return -400;
+	for (uint32_t i = name + 1; i < length; i++)
+		if (!is((uint8_t)line[i], VALUE))
+			return -400; /* bare CR, NUL and other controls */
+	value = name + 1;
+	while (value < end && (line[value] == ' ' || line[value] == '\t'))
+		value++;
+	while (end > value && (line[end - 1] == ' ' || line[end - 1] == '\t'))
+		end--;
+
+	int field = find_field(line, name);
+	struct http_text text = {line + value, end - value};
+	if (field < 0)
+		return 0;
+	if (field == HTTP_CONNECTION)
+		parse_connection(text, &options->close, &options->keep);
+	if (r->fields[field].at)
+		return known_fields[field].once ? -400 : 0;
+	r->fields[field] = text;
+	return 0;
+}
+
+/* Where the body ends must be beyond doubt (RFC 9112, 6.1 and 6.3). */
+static int check_framing(struct http_request *r)
+{
+	if (r->fields[HTTP_TRANSFER_ENCODING].at) {
+		if (r->fields[HTTP_CONTENT_LENGTH].at || r->http_1_0)
+			return -400;
+		return -501;
+	}
+	return r->fields[HTTP_CONTENT_LENGTH].at ? parse_content_length(r) : 0;
+}
+
+static int check_host(const struct http_request *r)
+{
+	struct http_text host = r->fields[HTTP_HOST];
+
+	if (!host.at)
+		return r->http_1_0 ? 0 : -400;
+	for (uint32_t i = 0; i < host.length; i++)
+		if (!is((uint8_t)host.at[i], HOST))
+			return -400;
+	return 0;
+}
+
+static int check_expect(struct http_request *r)
+{
+	struct http_text expect = r->fields[HTTP_EXPECT];
+
+	if (!expect.at || r->http_1_0)
+		return 0; /* RFC 9110, 10.1.1: to be ignored from HTTP/1.0 */
+	if (expect.length != 12 || !equals_folded(expect.at, "100-continue", 12))
+		return -417;
+	r->expect_continue = r->content_length > 0;
+	return 0;
+}
+
+int http_parse(struct http_request *r, const char *head, uint32_t length)
+{
+	const char *end = head + length, *line = head;
+	struct connection_options options = {false, false};
+	int rc;
+
+	*r = (struct http_request){.method = HTTP_OTHER};
+	for (;;) {
+		/* http_scan() has seen that each LF is there and has its CR. */
+		const char *lf = memchr(line, '\n', (size_t)(end - line));
+		uint32_t n = lf ? (uint32_t)(lf - line) : 0;
+
+		if (!n || line[n - 1] != '\r')
+			return -400;
+		n--;
+		if (!n && line != head)
+			break;
+		rc = line == head ? parse_request_line(r, line, n) : parse_field(r, line, n, &options);
+		if (rc)
+			return rc;
+		line = lf + 1;
+	}
+	if ((rc = check_host(r)) || (rc = check_framing(r)) || (rc = check_expect(r)))
+		return rc;
+	r->keep_alive = !options.close && (!r->http_1_0 || options.keep);
+	return 0;
+}
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int http_percent_decode(struct http_text text, uint8_t *out, uint32_t room)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < text.length; i++) {
+		uint8_t c = (uint8_t)text.at[i];
+
+		if (c == '%') {
+			int high, low;
+
+			if (text.length - i < 3 || (high = hex_digit((uint8_t)text.at[i + 1])) < 0 ||
+			    (low = hex_digit((uint8_t)text.at[i + 2])) < 0)
+				return -EINVAL;
+			c = (uint8_t)(high << 4 | low);
+			i += 2;
+		}
+		if (n == room)
+			return -EMSGSIZE;
+		out[n++] = c;
+	}
+	return (int)n;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* metrics.c - GET /metrics: counters of service, stack and store in Prometheus' text format, version 0.0.4.
+ */
+#include "serve/service_inside.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct metric {
+	const char *name, *type, *help;
+	uint64_t value;
+};
+
+static void write_metrics(FILE *f, const struct metric *m, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "# HELP paste_%s %s\n# TYPE paste_%s %s\npaste_%s %" PRIu64 "\n", m[i].name,
+			m[i].help, m[i].name, m[i].type, m[i].name, m[i].value);
+}
+
+#define WRITE(f, metrics) write_metrics(f, metrics, sizeof(metrics) / sizeof((metrics)[0]))
+
+static void write_service(FILE *f, const struct service *s)
+{
+	const struct metric metrics[] = {
+	    {"http_requests_total", "counter", "Requests whose head was complete.", s->stats.requests},
+	    {"http_connections", "gauge", "Connections of clients.", s->stats.connections},
+	    {"http_stalled_total", "counter",
+	     "Times a connection was not read because its client did not take its replies, or for want of "
+	     "room.",
+	     s->stats.stalled},
+	    {"http_waited_room_total", "counter", "Bodies that waited for room.", s->stats.waited_room},
+	    {"medium_failed", "gauge", "1 when the medium has failed and nothing is stored any more.",
+	     s->error != 0},
+	};
+
+	WRITE(f, metrics);
+	fprintf(f, "# HELP paste_http_replies_total Replies by the class of their status code.\n"
+		   "# TYPE paste_http_replies_total counter\n");
+	for (int i = 1; i < 6; i++)
+		fprintf(f, "paste_http_replies_total{code=\"%dxx\"} %" PRIu64 "\n", i, s->stats.replies[i]);
+}
+
+static void write_stack(FILE *f, const struct paste_stack_stats *s)
+{
+	const struct metric metrics[] = {
+	    {"stack_accepted_total", "counter", "Connections accepted.", s->accepted},
+	    {"stack_closed_total", "counter", "Connections closed.", s->closed},
+	    {"stack_refused_total", "counter", "Connections refused for want of descriptors or by the limit.",
+	     s->refused},
+	    {"stack_connections", "gauge", "Connections, those in the course of closing included.",
+	     s->connections},
+	    {"stack_received_slices_total", "counter", "Buffers that were received into.",
+	     s->received_slices},
+	    {"stack_received_bytes_total", "counter", "Bytes received.", s->received_bytes},
+	    {"stack_sends_total", "counter", "Sends that completed.", s->sends},
+	    {"stack_sent_bytes_total", "counter", "Bytes sent.", s->sent_bytes},
+	    {"stack_starved_total", "counter", "Times reading stopped for want of buffers.", s->starved},
+	    {"stack_waiting", "gauge", "Connections that are not read for want of buffers.", s->waiting},
+	    {"stack_posted_buffers", "gauge", "Buffers posted for receiving.", s->posted},
+	};
+
+	WRITE(f, metrics);
+}
+
+static void write_store_space(FILE *f, const struct paste_store_stats *s)
+{
+	const struct metric metrics[] = {
+	    {"store_size_bytes", "gauge", "Size of the region.", s->size},
+	    {"store_segments", "gauge", "Segments of the region.", s->segments},
+	    {"store_segments_free", "gauge", "Segments that are free.", s->segments_free},
+	    {"store_buffers", "gauge", "Buffers of the region.", s->buffers},
+	    {"store_buffers_free", "gauge", "Buffers that are free.", s->buffers_free},
+	    {"store_buffers_live", "gauge", "Buffers that hold live bytes.", s->buffers_live},
+	    {"store_live_bytes", "gauge", "Bytes of live keys and values.", s->live_bytes},
+	    {"store_used_bytes", "gauge", "Bytes of the medium that are not free.", s->used_bytes},
+	    {"store_capacity_bytes", "gauge", "Live bytes at which the store is full, about.",
+	     s->capacity_bytes},
+	    {"store_keys", "gauge", "Keys.", s->keys},
+	    {"store_streams", "gauge", "Streams.", s->streams},
+	    {"store_entries", "gauge", "Entries of streams.", s->entries},
+	};
+
+	WRITE(f, metrics);
+}
+
+static void write_store_work(FILE *f, const struct paste_store_stats *s)
+{
+	const struct metric metrics[] = {
+	    {"store_puts_total", "counter", "Keys set.", s->puts},
+	    {"store_deletes_total", "counter", "Keys removed.", s->deletes},
+	    {"store_appends_total", "counter", "Entries appended.", s->appends},
+	    {"store_reads_total", "counter", "Values read.", s->reads},
+	    {"store_misses_total", "counter", "Reads that found nothing.", s->misses},
+	    {"store_rejected_full_total", "counter", "Changes refused because the store was full.",
+	     s->rejected_full},
+	    {"store_damaged_reads_total", "counter", "Reads that found damage.", s->damaged_reads},
+	    {"store_damage", "gauge", "Damaged items found since the region was opened.", s->damage},
+	    {"store_acknowledged_bytes_total", "counter", "Bytes of keys and values made durable.",
+	     s->acknowledged_bytes},
+	    {"store_rounds_total", "counter", "Rounds committed.", s->rounds},
+	    {"store_records_total", "counter", "Log records written.", s->records},
+	    {"store_log_bytes", "gauge", "Bytes in the log since the checkpoint.", s->log_bytes},
+	    {"store_checkpoints_total", "counter", "Checkpoints written.", s->checkpoints},
+	    {"store_checkpoint_bytes_total", "counter", "Bytes of checkpoints.", s->checkpoint_bytes},
+	    {"store_checkpoint_entries_total", "counter", "Entries of checkpoints.", s->checkpoint_entries},
+	    {"store_cleaned_segments_total", "counter", "Segments that the cleaner emptied.",
+	     s->cleaned_segments},
+	    {"store_cleaned_bytes_total", "counter", "Live bytes that the cleaner moved.", s->cleaned_bytes},
+	    {"media_written_bytes_total", "counter", "Bytes written to the medium.", s->media_bytes_written},
+	    {"media_units_total", "counter", "Lines or blocks written to the medium.", s->media_units},
+	    {"media_commits_total", "counter", "Commits of the medium (fences or device flushes).",
+	     s->media_commits},
+	    {"store_recovery_microseconds", "gauge", "How long opening took.", s->recovery_us},
+	    {"store_recovered_records", "gauge", "Log records replayed at opening.", s->recovered_records},
+	    {"store_recovered_entries", "gauge", "Checkpoint entries read at opening.", s->recovered_entries},
+	    {"store_torn_bytes", "gauge", "Bytes of an unfinished round dropped at opening.", s->torn_bytes},
+	};
+
+	WRITE(f, metrics);
+}
+
+static void write_copies(FILE *f, const struct paste_store_stats *s)
+{
+	fprintf(f, "# HELP paste_copies_total Copies of payload by the CPU, by cause.\n"
+		   "# TYPE paste_copies_total counter\n");
+	for (int i = 0; i < PASTE_COPY_CAUSES; i++)
+		fprintf(f, "paste_copies_total{cause=\"%s\"} %" PRIu64 "\n",
+			paste_copy_cause_name((enum paste_copy_cause)i), s->copies[i]);
+	fprintf(f, "# HELP paste_copied_bytes_total Bytes of payload copied by the CPU, by cause.\n"
+		   "# TYPE paste_copied_bytes_total counter\n");
+	for (int i = 0; i < PASTE_COPY_CAUSES; i++)
+		fprintf(f, "paste_copied_bytes_total{cause=\"%s\"} %" PRIu64 "\n",
+			paste_copy_cause_name((enum paste_copy_cause)i), s->copy_bytes[i]);
+}
+
+/* Label values: backslash, quote and line feed are escaped. */
+static void write_label(FILE *f, const char *name, const char *value, const char *behind)
+{
+	fprintf(f, "%s=\"", name);
+	for (; value && *value; value++) {
+		if (*value == '\\' || *value == '"')
+			fputc('\\', f);
+		if (*value == '\n')
+			fputs("\\n", f);
+		else
+			fputc(*value, f);
+	}
+	fprintf(f, "\"%s", behind);
+}
+
+static void write_identity(FILE *f, const struct paste_store_stats *s)
+{
+	fprintf(f, "# HELP paste_store_info The region.\n# TYPE paste_store_info gauge\npaste_store_info{");
+	write_label(f, "name", s->name, ",");
+	write_label(f, "uuid", s->uuid, ",");
+	write_label(f, "medium", s->medium, ",");
+	write_label(f, "survives", s->survives, ",");
+	write_label(f, "instruction", s->instruction, ",");
+	write_label(f, "backing", s->backing, "");
+	fprintf(f, "} 1\n");
+	fprintf(f,
+		"# HELP paste_store_epoch Times the region was opened for writing.\n"
+		"# TYPE paste_store_epoch counter\npaste_store_epoch %" PRIu64 "\n",
+		s->epoch);
+}
+
+char *metrics_text(struct service *s, size_t *length)
+{
+	char *text = NULL;
+	FILE *f = open_memstream(&text, length);
+
+	if (!f)
+		return NULL;
+	struct paste_store_stats store = {0};
+	struct paste_stack_stats stack = {0};
+	paste_store_stats(s->store, &store);
+	paste_stack_stats(s->stack, &stack);
+	write_identity(f, &store);
+	write_service(f, s);
+	write_stack(f, &stack);
+	write_store_space(f, &store);
+	write_store_work(f, &store);
+	write_copies(f, &store);
+	if (fclose(f)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}

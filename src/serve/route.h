@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * route.h - what a request asks for: the resource, its name in bytes, the methods that it has.
+ *
+ *	/kv/KEY              GET HEAD PUT DELETE    KEY: all that follows, slashes included
+ *	/log/STREAM          POST                   STREAM: one path segment
+ *	/log/STREAM/SEQ      GET HEAD
+ *	/metrics             GET HEAD
+ */
+#ifndef SERVE_ROUTE_H
+#define SERVE_ROUTE_H
+
+#include "paste/store.h"
+#include "serve/http_parse.h"
+
+enum resource {
+	RESOURCE_KEY,
+	RESOURCE_STREAM,
+	RESOURCE_ENTRY,
+	RESOURCE_METRICS,
+	RESOURCES,
+};
+
+/* A request that needs its head no more. */
+struct request {
+	enum http_method method;
+	enum resource resource;
+	bool keep_alive, http_1_0;
+	uint64_t sequence; /* of an entry */
+	uint32_t name_length;
+	uint8_t name[PASTE_KEY_MAX]; /* key or stream */
+};
+
+/* Fill in resource, name and sequence. 0, or a negative status code and a sentence why. */
+int route(const struct http_request *http, struct request *r, const char **why);
+
+/* "GET, HEAD, PUT, DELETE": of the field Allow. */
+const char *route_methods(enum resource resource);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * service.h - the durable HTTP service: connections of a stack in front of a store.
+ *
+ * It is driven by its owner, who polls the stack and hands over each batch of events:
+ *
+ *	n = paste_stack_poll(stack, events, SERVICE_BATCH, wait);
+ *	service_turn(service, now, events, n);
+ *	more = paste_store_maintain(store, n == 0);
+ *
+ * A turn works on all requests of the batch, closes one round of the store for all of them, and sends every
+ *reply whose round is durable. No byte of a reply leaves before that. Where rounds complete later (the medium
+ *`file`), the owner lets the stack watch the store's descriptor with SERVICE_STORE_COOKIE; its events need no
+ *further care, a turn looks for durable rounds by itself.
+ *
+ * Nothing here reads a clock, blocks, or prints. The service owns neither stack nor store; close it before
+ *either, the stack next, the store last.
+ */
+#ifndef SERVE_SERVICE_H
+#define SERVE_SERVICE_H
+
+#include "paste/stack.h"
+#include "paste/store.h"
+
+#define SERVICE_BATCH 512 /* events a turn that make sense */
+#define SERVICE_STORE_COOKIE 1
+
+struct service;
+
+struct service_options {
+	struct paste_stack *stack;
+	struct paste_store *store;
+	uint64_t max_body; /* bytes, larger ones get 413. 0: 16 MiB */
+};
+
+struct service_time {
+	int64_t monotonic_us;
+	int64_t unix_seconds; /* for Date */
+};
+
+struct service_stats {
+	uint64_t requests;
+	uint64_t replies[6];  /* by the status code's first digit */
+	uint64_t stalled;     /* times a connection was paused because its client did not take its replies */
+	uint64_t waited_room; /* times a body waited for buffers */
+	uint32_t connections; /* now */
+};
+
+int service_open(const struct service_options *options, struct service **service, struct paste_error *err);
+
+/* Drop every connection (reset) and every reply that did not leave. */
+void service_close(struct service *s);
+
+/* Work on n events (0 is fine). 1: there is something to do again soon, without an event (poll for at most
+ * SERVICE_SOON_US); 0: not; a negative errno: the medium has failed, what can still be answered is. */
+#define SERVICE_SOON_US 10000
+int service_turn(struct service *s, struct service_time now, const struct paste_event *events, int n);
+
+/* Begin to end: close idle connections now, the others with their next reply. service_stats() tells when none
+ * is left.
+ */
+void service_drain(struct service *s);
+
+/* The errno with which the medium failed, 0 if it works. */
+int service_error(const struct service *s);
+
+void service_stats(const struct service *s, struct service_stats *stats);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * service_inside.h - what the files of the service share.
+ *
+ *	service.c     the turn: events in, commit, durable replies out; opening, draining, closing
+ *	connection.c  from received slices to requests: heads, bodies, back-pressure
+ *	execute.c     a request on the store
+ *	answer.c      the queue of replies of a connection
+ *	metrics.c     GET /metrics
+ */
+#ifndef SERVE_SERVICE_INSIDE_H
+#define SERVE_SERVICE_INSIDE_H
+
+#include "base/link.h"
+#include "serve/http_parse.h"
+#include "serve/reply.h"
+#include "serve/route.h"
+#include "serve/service.h"
+
+#define PIPELINE_MAX 128        /* replies that may wait before we stop to read requests */
+#define DRAIN_MAX (64 * 1024)   /* bytes of a refused body that are read to keep the connection */
+#define ROOM_WAIT_US 2000000    /* a body waits so long for room, see connection.c */
+#define STARVED_FAIL_US 1000000 /* bodies make no progress for want of buffers: one is given up */
+#define ROUNDS_UNDER_WAY 2      /* commits that are not durable, where durability takes time */
+
+enum connection_state {
+	READ_HEAD,
+	READ_BODY,
+	WAIT_ROOM,    /* for the body; nothing is read */
+	SKIP_BODY,    /* of a request that is answered already */
+	READ_NOTHING, /* the last reply is queued: drop what comes */
+};
+
+struct unread {
+	struct unread *next;
+	struct paste_ref slice; /* with a user count */
+};
+
+struct connection {
+	struct paste_conn *conn;      /* NULL: closed in this batch */
+	struct connection *free_next; /* in service.dropped or .free_connections */
+	struct link link;             /* in service.all */
+	struct link turn_link;        /* in service.fresh or .waiting */
+	struct link body_link;        /* in service.bodies or .rooms */
+
+	struct reply *replies, *last_reply;  /* unsent, in the order of requests */
+	struct unread *unread, *last_unread; /* received, not looked at: back-pressure */
+	uint32_t pending;                    /* replies */
+	uint8_t state;
+	bool blocked : 1; /* the stack takes no more for the moment */
+	bool paused : 1;
+	bool eof : 1;
+	bool wants_continue : 1; /* 100 is due when the body is let in */
+
+	/* A head that arrived in pieces. */
+	char *gathered;
+	uint32_t gathered_length, gathered_room;
+	struct http_scan scan;
+
+	/* A body that arrives in several slices. */
+	struct request *request;
+	struct paste_body body;
+	uint64_t body_left;
+	int64_t since; /* WAIT_ROOM: when it began */
+};
+
+struct service {
+	struct paste_stack *stack;
+	struct paste_store *store;
+	struct paste_region *region;
+	uint64_t max_body;
+	struct service_time now;
+	struct reply_date date;
+
+	struct link all;            /* connections */
+	struct link bodies;         /* that are in READ_BODY, oldest first */
+	struct link rooms;          /* that are in WAIT_ROOM */
+	struct link fresh;          /* with replies to look at in this turn */
+	struct link waiting;        /* whose first reply waits for a round */
+	struct connection *dropped; /* in this batch: events of it may still name them; free at its end */
+	struct connection *free_connections;
+	struct connection_slab *connection_slabs;
+	struct unread *free_unread;
+	struct unread_slab *unread_slabs;
+	struct free_request *free_requests;
+	struct reply_pool replies;
+	struct paste_send *sends; /* grows to the largest reply's number of pieces */
+	uint32_t sends_room;
+
+	uint64_t open_round; /* the latest round that a change of ours belongs to */
+	uint64_t committed, durable;
+	uint64_t arriving;        /* bytes of bodies that were let in and have not arrived */
+	int64_t body_progress_at; /* monotonic us */
+	bool rounds_take_time, draining;
+	int error;
+
+	struct request current; /* being worked on */
+	struct service_stats stats;
+};
+
+/* connection.c */
+struct connection *connection_new(struct service *s, struct paste_conn *conn);
+void connection_receive(struct service *s, struct connection *c, struct paste_ref slice);
+void connection_eof(struct service *s, struct connection *c);
+void connection_stop(struct service *s, struct connection *c);             /* read nothing any more */
+void connection_drop(struct service *s, struct connection *c, bool reset); /* freed at the end of the turn */
+void connection_go_on(struct service *s,
+		      struct connection *c); /* with what is unread, if nothing stands against */
+void connection_free_dropped(struct service *s);
+void connection_check_rooms(struct service *s);
+void connection_check_starved(struct service *s);
+bool connection_is_idle(const struct connection *c);
+void connection_pools_close(struct service *s);
+
+/* execute.c: do it, queue the reply. The caller keeps its user counts on the slices. */
+void execute(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
+	     uint32_t n);
+
+/* answer.c */
+/* A new last reply of the connection; NULL: out of memory, the connection is dropped. `close` makes it the
+ * last. */
+struct reply *answer_new(struct service *s, struct connection *c, uint16_t status, uint64_t round,
+			 bool close);
+void answer_text(struct service *s, struct connection *c, uint16_t status, const char *text, uint64_t round,
+		 bool close);
+void answer_value(struct service *s, struct connection *c, const struct request *r,
+		  struct paste_value *value);
+void answer_drop_all(struct service *s, struct connection *c);
+/* Send what may leave. */
+void answer_flush(struct service *s, struct connection *c);
+void answer_list(struct service *s, struct connection *c); /* look at it in this turn */
+
+/* metrics.c: the text, on the heap; NULL if out of memory. */
+char *metrics_text(struct service *s, size_t *length);
+
+/* The round that covers every change made so far, for replies computed from all of them. */
+static inline uint64_t service_round(const struct service *s)
+{
+	return s->open_round;
+}
+
+static inline void service_saw_round(struct service *s, uint64_t round)
+{
+	if (round > s->open_round)
+		s->open_round = round;
+}
+
+#endif
