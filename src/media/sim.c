@@ -250,6 +250,8 @@ static void sim_close(struct media *m)
 {
 	struct sim *s = sim_of(m);
 
+	if (s->left)
+		memcpy(s->left, s->floor ? s->floor : m->base, m->length);
 	while (s->head) {
 		struct sim_group *g = s->head;
 		s->head = g->next;
@@ -297,6 +299,7 @@ struct media *sim_open(const struct sim_options *o)
 	s->random = sim_random(o->seed);
 	s->evict = o->evict && o->kind == SIM_ADR;
 	s->commits_left = -1;
+	s->left = o->left;
 	s->tail = &s->head;
 	s->m.length = o->size;
 	s->m.read_only = o->read_only;

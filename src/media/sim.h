@@ -54,10 +54,11 @@ struct sim_options {
 	uint64_t size; /* bytes, a multiple of 4096 */
 	uint64_t seed;
 	const void *image; /* `size` bytes that the medium holds at the start; NULL: zeroes */
-	uint8_t *memory; /* the mapping itself, page-aligned, stays the caller's and holds the content; NULL:
-			    made here */
-	bool evict;      /* `adr`: now and then a few changed words reach the floor by themselves */
-	bool forgetful;  /* no crash will be asked for: keep no floor (faster) */
+	uint8_t
+	    *memory;    /* the mapping, page-aligned; stays the caller's, with its content. NULL: made here */
+	uint8_t *left;  /* at close, what the medium is certain to hold is left here; NULL: nowhere */
+	bool evict;     /* `adr`: now and then a few changed words reach the floor by themselves */
+	bool forgetful; /* no crash will be asked for: keep no floor (faster) */
 	bool read_only;
 };
 

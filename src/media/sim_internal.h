@@ -30,6 +30,7 @@ struct sim {
 	bool evict, own_memory;
 	bool written; /* something was written back since the last commit */
 	struct sim_random random;
+	uint8_t *left;
 	uint8_t *floor; /* NULL: forgetful, or a kind that forgets nothing */
 	uint32_t *slot; /* unit -> its place + 1 in the open group */
 	struct sim_group *open;

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "crash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "life.h"
+
+#define GENERATIONS 3
+#define IMAGES_MAX 64
+
+/* A life and when it is to crash. */
+struct doomed {
+	struct life life;
+	struct run *run;
+	struct media *m;
+	const struct history *history; /* that its images are judged by */
+	uint32_t generation;
+	bool recovering;
+	uint64_t events;
+	uint64_t next_point; /* in events */
+	uint32_t gap;        /* at most, between crash points */
+	uint32_t images_left, images_a_point, descents_left;
+	struct sim_random random;
+};
+
+static void live(struct run *run, uint32_t generation, const uint8_t *image, const struct history *history);
+
+/* What `pst check` says must be: nothing. */
+static void report_damage(void *arg, const struct paste_damage *damage)
+{
+	run_broken(arg, "a crash is taken for damage: %s (at 0x%llx%s)", damage->what,
+		   (unsigned long long)damage->offset, damage->repaired ? ", repaired" : "");
+}
+
+static void judge(struct run *run, struct paste_store *s, const struct history *history,
+		  struct history **found)
+{
+	struct paste_store_stats stats;
+	char why[400];
+
+	if (!history_judge(history, s, found, why, sizeof(why)))
+		run_broken(run, "%s", why);
+	int64_t damage = paste_store_check(s, report_damage, run);
+	if (damage != 0)
+		run_broken(run, "check finds %lld damaged items and names none", (long long)damage);
+	paste_store_stats(s, &stats);
+	if (stats.damage)
+		run_broken(run, "a crash is taken for damage: %llu items", (unsigned long long)stats.damage);
+	run->coverage->recovered_records += stats.recovered_records;
+	run->coverage->torn += stats.torn_bytes;
+}
+
+static struct paste_store *open_on(struct run *run, struct media *m)
+{
+	struct paste_store *s;
+	struct paste_error err = {""};
+	int rc = store_open_on(m, &s, &err);
+
+	if (rc)
+		run_broken(run, "opening fails: %s (%s)", strerror(-rc), err.text);
+	return s;
+}
+
+/* Open a copy of the image and judge it. */
+static void examine(struct run *run, const uint8_t *image, const struct history *history)
+{
+	struct sim_options o = {
+	    .kind = run->options.kind,
+	    .size = run->size,
+	    .image = image,
+	    .memory = run_block(run),
+	    .forgetful = true,
+	    .read_only = sim_chance(&run->random, 3),
+	};
+	struct media *m = sim_open(&o);
+
+	if (!m)
+		abort();
+	struct paste_store *s = open_on(run, m);
+	judge(run, s, history, NULL);
+	store_abandon(s);
+	run_block_put(run, o.memory);
+	run->coverage->images++;
+	if (run->options.progress)
+		++*run->options.progress;
+}
+
+static void crash_point(struct doomed *d, enum sim_event event)
+{
+	struct run *run = d->run;
+	struct sim_image images[IMAGES_MAX];
+	struct sim_crash *c = sim_crash_begin(d->m);
+	uint32_t room = d->images_left < d->images_a_point ? d->images_left : d->images_a_point;
+	uint32_t n = sim_crash_plan(c, &d->random, images, room < 2 ? 2 : room);
+	bool descend = d->generation < GENERATIONS && d->descents_left && sim_chance(&d->random, 2);
+	uint32_t heir = sim_below(&d->random, n);
+	uint8_t *image = run_block(run);
+	struct run_frame at, which;
+	char text[120];
+
+	run_enter(run, &at, "crash at event %llu (%s)%s", (unsigned long long)d->events,
+		  sim_event_name(event), d->recovering ? ", while opening" : "");
+	run->coverage->crash_points++;
+	run->coverage->recoveries_crashed += d->recovering;
+	for (uint32_t i = 0; i < n; i++) {
+		sim_crash_image(c, &images[i], image);
+		run_enter(run, &which, "image %u of %u: %s", i, n,
+			  sim_image_text(c, &images[i], text, sizeof(text)));
+		examine(run, image, d->history);
+		if (descend && i == heir) {
+			d->descents_left--;
+			live(run, d->generation + 1, image, d->history);
+		}
+		run_leave(run, &which);
+	}
+	d->images_left -= n < d->images_left ? n : d->images_left;
+	run_leave(run, &at);
+	run_block_put(run, image);
+	sim_crash_end(c);
+}
+
+static void on_event(void *arg, struct media *m, enum sim_event event)
+{
+	struct doomed *d = arg;
+
+	if (++d->events < d->next_point || d->images_left == 0)
+		return;
+	d->next_point = d->events + sim_between(&d->random, 1, d->gap);
+	crash_point(d, event);
+}
+
+/* When to crash, and how much to look at: less in later generations, of which there are more. */
+static void draw_doom(struct doomed *d)
+{
+	static const uint32_t budget[GENERATIONS] = {80, 30, 14}, descents[GENERATIONS] = {3, 2, 0};
+	static const uint32_t gaps[] = {2, 8, 32, 128}, starts[] = {20, 200, 1500, 6000};
+	struct sim_random *r = &d->random;
+	uint32_t i = d->generation - 1;
+
+	d->images_left = budget[i];
+	d->descents_left = descents[i];
+	d->images_a_point = sim_chance(r, 4) ? 40 : sim_between(r, 4, 12);
+	d->gap = gaps[sim_below(r, 4)];
+	d->next_point = sim_below(r, starts[sim_below(r, d->generation == 1 ? 4 : 2)]);
+	if (d->run->options.every_point) {
+		d->images_left = d->generation == 1 ? UINT32_MAX : 16;
+		d->images_a_point = 8;
+		d->gap = 1;
+		d->next_point = 0;
+		d->descents_left = d->generation == 1 ? 100 : descents[i];
+	}
+}
+
+static void works(struct doomed *d)
+{
+	uint32_t steps = 1200;
+
+	if (d->run->options.every_point)
+		steps = d->generation == 1 ? 12 : 4;
+	else if (d->generation > 1)
+		steps = sim_below(&d->random, 60);
+	while (d->images_left && d->life.steps < steps)
+		if (!life_step(&d->life))
+			break;
+}
+
+static void count_work(struct run *run, const struct doomed *d)
+{
+	struct paste_store_stats stats;
+
+	paste_store_stats(d->life.s, &stats);
+	run->coverage->checkpoints += stats.checkpoints;
+	run->coverage->cleaned += stats.cleaned_segments;
+}
+
+/* An orderly end: what is left is exactly what was, and known to be clean. */
+static void close_clean(struct run *run, struct doomed *d, const uint8_t *left)
+{
+	struct history *h = d->life.h;
+	struct run_frame frame;
+
+	run_enter(run, &frame, "closing");
+	int rc = paste_store_close(d->life.s);
+	if (rc)
+		run_broken(run, "closing fails: %s", strerror(-rc));
+	for (uint32_t i = 0; i < h->keys + h->streams; i++)
+		history_told(&h->objects[i], h->objects[i].n - 1);
+	run_leave(run, &frame);
+	run_enter(run, &frame, "closed clean, and opened again");
+	examine(run, left, h);
+	run->coverage->closed_clean++;
+	run_leave(run, &frame);
+}
+
+static struct history *begin(struct run *run, struct doomed *d, const uint8_t *image,
+			     const struct history *history)
+{
+	struct history *h;
+	struct paste_error err = {""};
+
+	if (image) {
+		/* Until this life tells somebody something, the last one's promises are all there is. */
+		d->history = history;
+		sim_set_hook(d->m, on_event, d);
+		d->recovering = true;
+		struct paste_store *s = open_on(run, d->m);
+		d->recovering = false;
+		sim_set_hook(d->m, NULL, NULL);
+		judge(run, s, history, &h);
+		life_begin(&d->life, run, d->m, s, h);
+	} else {
+		int rc =
+		    store_create_on(d->m, "simulated", run->size, run->buffer_size, run->options.logs, &err);
+		if (rc)
+			run_broken(run, "creating fails: %s (%s)", strerror(-rc), err.text);
+		h = history_new(&run->random, sim_between(&run->random, 6, 100),
+				sim_between(&run->random, 1, 8), run->options.logs == 1);
+		life_begin(&d->life, run, d->m, open_on(run, d->m), h);
+	}
+	d->history = h;
+	sim_set_hook(d->m, on_event, d);
+	return h;
+}
+
+static void live(struct run *run, uint32_t generation, const uint8_t *image, const struct history *history)
+{
+	struct doomed *d = calloc(1, sizeof(*d));
+	struct run_frame frame;
+	uint8_t *left = run_block(run), *memory = run_block(run);
+	struct sim_options o = {
+	    .kind = run->options.kind,
+	    .size = run->size,
+	    .seed = sim_draw(&run->random),
+	    .memory = memory,
+	    .image = image,
+	    .left = left,
+	    .evict = sim_chance(&run->random, 2),
+	};
+
+	if (!d || !(d->m = sim_open(&o)))
+		abort();
+	if (!image)
+		memset(memory, 0, run->size);
+	d->run = run;
+	d->generation = generation;
+	d->random = sim_split(&run->random);
+	d->life.random = sim_split(&run->random);
+	draw_doom(d);
+	run_enter(run, &frame, "generation %u", generation);
+	struct history *h = begin(run, d, image, history);
+	works(d);
+	count_work(run, d);
+	if (!d->life.failing && sim_chance(&d->random, 2) && life_settle(&d->life))
+		close_clean(run, d, left);
+	else
+		store_abandon(d->life.s);
+	run->coverage->lives++;
+	run->coverage->generations[generation]++;
+	run_leave(run, &frame);
+	life_end(&d->life);
+	history_free(h);
+	run_block_put(run, memory);
+	run_block_put(run, left);
+	free(d);
+}
+
+void crash_run(const struct run_options *options, uint64_t seed, struct run_coverage *coverage)
+{
+	struct run run = {
+	    .options = *options,
+	    .seed = seed,
+	    .random = sim_random(seed ^ 0x70617374),
+	    .coverage = coverage,
+	    .size = 1 << 20,
+	};
+
+	if (sim_chance(&run.random, 8))
+		run.size = 2 << 20;
+	run.buffer_size = options->kind == SIM_FILE || sim_chance(&run.random, 4) ? 4096 : 2048;
+	live(&run, 1, NULL, NULL);
+	run_end(&run);
+	coverage->seeds++;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * run.h - one seed's run: what is simulated, what was seen on the way, and how a broken promise is told.
+ *
+ * Everything in a run is drawn from its seed, so the printed command does it all again.
+ */
+#ifndef TESTS_RUN_H
+#define TESTS_RUN_H
+
+#include "media/sim.h"
+
+struct run_options {
+	const char *program; /* for the replay command */
+	enum sim_kind kind;
+	uint32_t logs;
+	bool every_point; /* systematic: crash at each event of short lives */
+	volatile uint64_t
+	    *progress; /* counted up with each image, so that somebody else notices a hang; or NULL */
+};
+
+/* What the runs came by, so that a test can prove that it did reach the places that it is meant to test. */
+struct run_coverage {
+	uint64_t seeds, lives, images, crash_points, recoveries_crashed, generations[4];
+	uint64_t changes, told, told_absent, refused_full, refilled, indirect, held_values, failed_media;
+	uint64_t checkpoints, cleaned, recovered_records, torn, closed_clean, dribbled;
+};
+
+struct run {
+	struct run_options options;
+	uint64_t seed;
+	uint64_t size;
+	uint32_t buffer_size;
+	struct sim_random random;
+	struct run_coverage *coverage;
+	struct run_frame *frame; /* innermost */
+	uint8_t *pool[16];       /* blocks of `size` bytes to be used again */
+	uint32_t pooled;
+};
+
+/* Where the run is: a life, a crash point in it, an image of that, the life that began with it, ... */
+struct run_frame {
+	struct run_frame *outer;
+	char text[200];
+};
+
+void run_enter(struct run *run, struct run_frame *frame, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void run_leave(struct run *run, struct run_frame *frame);
+
+/* A promise is broken: say which and how to see it again, and end the process with status 1. */
+_Noreturn void run_broken(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Memory as large as the medium. */
+uint8_t *run_block(struct run *run);
+void run_block_put(struct run *run, uint8_t *block);
+void run_end(struct run *run);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Poll rounds: a batch of requests, a commit, replies that may leave, a piece of maintenance. */
+#include "life.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void life_begin(struct life *life, struct run *run, struct media *m, struct paste_store *s, struct history *h)
+{
+	struct sim_random *r = &life->random;
+
+	life->run = run;
+	life->m = m;
+	life->s = s;
+	life->r = paste_store_region(s);
+	life->h = h;
+	life->value_max = (const uint32_t[]){64, 800, 5000, 12000, 40960, 40960}[sim_below(r, 6)];
+	if (life->value_max > paste_store_value_max(s))
+		life->value_max = paste_store_value_max(s);
+	life->ring_want = sim_between(r, 1, RING_MAX / 2);
+	life->batch_max = sim_between(r, 1, 12);
+	life->deletes = sim_between(r, 1, 6);
+	if (sim_chance(r, 8)) {
+		life->failing = true;
+		sim_fail(m, sim_between(r, 1, 100), -EIO);
+	}
+}
+
+void life_end(struct life *life)
+{
+	for (uint32_t i = 0; i < HOLDS_MAX; i++)
+		free(life->holds[i].slices);
+	free(life->packet);
+	free(life->replies);
+}
+
+/* Around each border where a value goes another way, and everywhere between. */
+static uint32_t draw_length(struct life *life)
+{
+	static const uint32_t borders[] = {0,    1,    64,   256,   512,        1024,
+					   2048, 4096, 8192, 16384, 16384 - 64, 32768};
+	struct sim_random *r = &life->random;
+	uint32_t length;
+
+	switch (sim_below(r, 4)) {
+	case 0:
+		length = borders[sim_below(r, sizeof(borders) / sizeof(borders[0]))] + sim_below(r, 3);
+		length -= length > 0;
+		break;
+	case 1: /* the store's own borders */
+		length = (sim_chance(r, 2) ? life->s->tiny_max : life->s->small_max) + sim_below(r, 3);
+		length -= length > 0;
+		break;
+	case 2:
+		length = sim_below(r, life->value_max + 1);
+		break;
+	default: /* all magnitudes alike */
+		length = sim_below(r, (life->value_max >> sim_below(r, 12)) + 1);
+		break;
+	}
+	return length <= life->value_max ? length : sim_below(r, life->value_max + 1);
+}
+
+/* A few objects get most of the requests. */
+static uint32_t draw_index(struct sim_random *r, uint32_t n)
+{
+	return sim_chance(r, 2) ? sim_below(r, n) : sim_below(r, 1 + n / 8);
+}
+
+static struct object *draw_key(struct life *life)
+{
+	return &life->h->objects[draw_index(&life->random, life->h->keys)];
+}
+
+static struct object *draw_stream(struct life *life)
+{
+	return &life->h->objects[life->h->keys + draw_index(&life->random, life->h->streams)];
+}
+
+static bool random_trim(struct life *life)
+{
+	struct object *o = draw_stream(life);
+	const struct state *state = object_last(o);
+
+	if (!state->present || state->first == state->next)
+		return request_range(life, o);
+	/* Mostly half of it, sometimes all: an empty stream keeps its number. */
+	uint64_t there = state->next - state->first;
+	uint64_t drop = sim_chance(&life->random, 4) ? there : 1 + sim_below(&life->random, (there + 1) / 2);
+	return request_trim(life, o, state->first + drop);
+}
+
+static bool random_look(struct life *life)
+{
+	struct object *o;
+
+	switch (sim_below(&life->random, 4)) {
+	case 0:
+		return request_range(life, draw_stream(life));
+	case 1:
+		o = draw_stream(life);
+		return request_read(life, o, sim_between(&life->random, 1, object_last(o)->next));
+	default:
+		return request_get(life, draw_key(life));
+	}
+}
+
+/* A value on its way in, as a request will bring it. */
+struct arrival {
+	struct object *object;
+	const struct blob *value;
+	struct slices slices;
+};
+
+static bool deletes_now(struct life *life)
+{
+	return sim_below(&life->random, 16) < (life->draining ? 12 : life->deletes);
+}
+
+/* The values of a batch arrive first, all of them, then the requests are answered, mixed with others. */
+static uint32_t batch_arrives(struct life *life, struct arrival *arrivals, uint32_t wanted)
+{
+	uint32_t n = 0;
+
+	while (n < wanted) {
+		struct arrival *a = &arrivals[n];
+
+		a->object = sim_chance(&life->random, 4) ? draw_stream(life) : draw_key(life);
+		a->value = history_blob(life->h, &life->random, draw_length(life));
+		if (!intake_value(life, a->value, &a->slices))
+			break;
+		n++;
+	}
+	intake_land(life);
+	return n;
+}
+
+/* The same bytes through a body that may pack them as they dribble in. */
+static bool pack_body(struct life *life, struct slices *slices, struct paste_body *body)
+{
+	int rc = 0;
+
+	paste_body_init(body);
+	for (uint32_t i = 0; i < slices->n; i++) /* takes over the user counts */
+		if (rc == 0)
+			rc = paste_body_add(life->s, body, slices->ref[i]);
+		else
+			paste_ref_put(life->r, slices->ref[i]);
+	free(slices->ref);
+	*slices = (struct slices){0};
+	life->run->coverage->dribbled++;
+	return rc == 0;
+}
+
+static bool request_change(struct life *life, struct arrival *a, bool *full)
+{
+	struct slices *slices = &a->slices, body_slices;
+	struct paste_body body;
+	bool dribbled = slices->n > 4 && sim_chance(&life->random, 3), right;
+
+	*full = false;
+	life->run->coverage->indirect += slices->n > 128;
+	if (dribbled) {
+		if (!pack_body(life, slices, &body)) {
+			paste_body_free(life->s, &body);
+			return true; /* no buffers to pack into: the request is dropped */
+		}
+		body_slices = (struct slices){.ref = body.slices, .n = body.n};
+		slices = &body_slices;
+	}
+	right = a->object->stream ? request_append(life, a->object, a->value, slices, full)
+				  : request_put(life, a->object, a->value, slices, full);
+	if (dribbled)
+		paste_body_free(life->s, &body);
+	else
+		slices_put(life, &a->slices);
+	return right;
+}
+
+/* Delete until a quarter is left, let everything be done that is to be done: then there is room again. */
+static bool deleting_makes_room(struct life *life, struct object *o, const struct blob *b)
+{
+	struct slices slices;
+	bool full;
+
+	holds_put(life);
+	intake_unpost(life);
+	for (uint32_t i = 0; i < life->h->keys + life->h->streams; i++) {
+		struct object *victim = &life->h->objects[i];
+		const struct state *state = object_last(victim);
+
+		if (!state->present || sim_chance(&life->random, 4))
+			continue;
+		if (!(victim->stream ? request_trim(life, victim, state->next)
+				     : request_delete(life, victim)))
+			return false;
+	}
+	if (!life_commit(life) || !life_wait(life))
+		return false;
+	for (int i = 0; i < 20000; i++) {
+		int more = paste_store_maintain(life->s, true);
+
+		if (more < 0 && life->failing)
+			return false;
+		if (more < 0)
+			run_broken(life->run, "maintaining fails: %s", strerror(-more));
+		if (!life_commit(life) || !life_poll(life))
+			return false;
+		if (!more)
+			break;
+	}
+	if (!life_wait(life))
+		return false;
+	if (!intake_value(life, b, &slices)) {
+		intake_land(life);
+		run_broken(life->run,
+			   "most is deleted, and there are no buffers for %u bytes (%u of %u are free)",
+			   b->length, paste_buffer_free(life->r), paste_buffer_count(life->r));
+	}
+	intake_land(life);
+	if (!(o->stream ? request_append : request_put)(life, o, b, &slices, &full))
+		return false;
+	if (full)
+		run_broken(life->run,
+			   "most is deleted, and %u bytes are still refused for want of space (%u of %u "
+			   "buffers are free)",
+			   b->length, paste_buffer_free(life->r), paste_buffer_count(life->r));
+	slices_put(life, &slices);
+	life->run->coverage->refilled++;
+	return true;
+}
+
+static bool answer(struct life *life, struct arrival *a)
+{
+	bool full;
+
+	if (!request_change(life, a, &full))
+		return false;
+	if (!full)
+		return true;
+	life->draining = true;
+	return !sim_chance(&life->random, 8) || deleting_makes_room(life, a->object, a->value);
+}
+
+static bool batch(struct life *life)
+{
+	struct arrival arrivals[16];
+	uint32_t wanted = sim_between(&life->random, 1, life->batch_max);
+	uint32_t n = batch_arrives(life, arrivals, wanted), done = 0;
+	bool right = true;
+
+	while (right && done < n) {
+		if (deletes_now(life))
+			right = sim_chance(&life->random, 4) ? random_trim(life)
+							     : request_delete(life, draw_key(life));
+		else if (sim_chance(&life->random, 4))
+			right = random_look(life);
+		else
+			right = answer(life, &arrivals[done++]);
+		/* A packet's requests may fall into different rounds. */
+		if (right && sim_chance(&life->random, 16))
+			right = life_commit(life);
+	}
+	while (done < n)
+		slices_put(life, &arrivals[done++].slices);
+	if (n == 0 && right)
+		right = request_delete(life, draw_key(life));
+	return right;
+}
+
+static bool maintain(struct life *life)
+{
+	bool idle = sim_chance(&life->random, 8);
+	uint32_t times = sim_chance(&life->random, 16) ? 200 : sim_below(&life->random, 4);
+
+	for (uint32_t i = 0; i < times; i++) {
+		int more = paste_store_maintain(life->s, idle);
+
+		if (more < 0 && life->failing)
+			return false;
+		if (more < 0)
+			run_broken(life->run, "maintaining fails: %s", strerror(-more));
+		if (more == 0)
+			break;
+		if (idle && (!life_commit(life) || !life_poll(life)))
+			return false;
+	}
+	return true;
+}
+
+bool life_step(struct life *life)
+{
+	struct sim_random *r = &life->random;
+
+	life->steps++;
+	if (life->draining && sim_chance(r, 24))
+		life->draining = false;
+	if (!batch(life) || !life_commit(life))
+		return false;
+	for (uint32_t polls = sim_below(r, 3); polls; polls--)
+		if (!life_poll(life))
+			return false;
+	if (!maintain(life))
+		return false;
+	if (sim_chance(r, 16) && !life_wait(life))
+		return false;
+	if (sim_chance(r, 16))
+		holds_put(life);
+	if (sim_chance(r, 4))
+		intake_flood(life);
+	return true;
+}
+
+bool life_settle(struct life *life)
+{
+	holds_put(life);
+	intake_unpost(life);
+	return life_commit(life) && life_wait(life);
+}
