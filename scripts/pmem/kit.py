@@ -46,7 +46,7 @@ class Kit:
     def prepare(self):
         install_commands()
         self._fetch_kernel()
-        self.unit_tests = self._find_unit_tests()
+        self.unit_tests, self.test_files = self._find_unit_tests()
         self._make_initramfs()
 
     def _fetch_kernel(self):
@@ -90,16 +90,17 @@ class Kit:
         return str(next(debs.glob(f"{package}_*.deb")))
 
     def _find_unit_tests(self):
-        """(name, guest command, seconds) of each test of the suite `unit`."""
+        """(name, guest command, seconds) of each test of the suite `unit`, and the files these commands name."""
         listed = json.loads(output(["meson", "introspect", "--tests", str(self.build)], "list the unit tests"))
-        tests = []
+        tests, files = [], set()
         for test in listed:
             if not any(suite.split(":")[-1] == "unit" for suite in test["suite"]):
                 continue
             environment = [f"{name}={value}" for name, value in test["env"].items()]
+            files.update(word for word in test["cmd"] if os.path.isfile(word))
             command = [guest_path(word) if os.path.isfile(word) else word for word in test["cmd"]]
             tests.append((test["name"], environment + command, test["timeout"]))
-        return sorted(tests)
+        return sorted(tests), files
 
     def _make_initramfs(self):
         archive = Archive()
@@ -118,7 +119,7 @@ class Kit:
         for name in GUEST_COMMANDS:
             archive.program(f"usr/bin/{name}", shutil.which(name))
         archive.program("usr/local/bin/pst", self.build / "src" / "cli" / "pst")
-        for path in {word for _, command, _ in self.unit_tests for word in command if os.path.isfile(word)}:
+        for path in self.test_files:
             archive.program(guest_path(path).lstrip("/"), path)
         load = self._module_order()
         for path in load:
