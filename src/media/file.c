@@ -47,9 +47,8 @@ struct file_medium {
 	media_ticket last;       /* the last ticket given out: that of `waiting` if there is anything in it */
 	media_ticket done;       /* the highest that is durable, with all below it */
 
-	struct group
-	    groups[FILE_GROUPS]; /* a ring: oldest and one past the newest, counted modulo its size */
-	unsigned oldest, newest;
+	struct group groups[FILE_GROUPS]; /* a ring */
+	unsigned oldest, newest;          /* and one past it; modulo FILE_GROUPS */
 
 	struct write writes[FILE_WRITES];
 	unsigned free_writes[FILE_WRITES], n_free_writes;
@@ -92,8 +91,8 @@ static void write_queue(struct file_medium *f, unsigned i)
 {
 	const struct write *w = &f->writes[i];
 
-	f->io->ops->write(f->io, f->m.base + w->offset, w->bytes, w->offset,
-			  f->groups[w->group].durable_write, i);
+	bool durable = f->groups[w->group].durable_write && SITE(file_durable_write);
+	f->io->ops->write(f->io, f->m.base + w->offset, w->bytes, w->offset, durable, i);
 	f->under_way++;
 }
 
@@ -107,8 +106,7 @@ static bool write_start(struct file_medium *f)
 	if (blockset_empty(&f->issuing) && !group_start(f))
 		return false;
 	blockset_first_run(&f->issuing, FILE_WRITE_MAX / FILE_BLOCK, &first, &count);
-	/* An older write of these blocks must have landed first: the device may do two of them in either
-	 * order. */
+	/* An older write of them must have landed: the device may do two of one block in either order. */
 	if (blockset_intersects(&f->writing, first, count) && SITE(file_same_block_order))
 		return false;
 
@@ -127,8 +125,7 @@ static bool write_start(struct file_medium *f)
 	return true;
 }
 
-/* One sync for all groups that are written by now: it is issued after their last write completed, so it
- * covers them. */
+/* One sync for all groups that are written by now. It begins after their writes completed: it covers them. */
 static void sync_start(struct file_medium *f)
 {
 	unsigned s = 0;
@@ -175,8 +172,7 @@ static void write_done(struct file_medium *f, unsigned i, int result)
 		write_queue(f, i);
 		return;
 	}
-	/* Half a sector cannot be written on from: that, like nothing at all, is a device that does not take
-	 * it. */
+	/* Less than a sector is no progress: O_DIRECT could not go on from there. */
 	uint32_t written = result > 0 ? (uint32_t)result & ~511u : 0;
 	if (!written) {
 		fail(f, result < 0 ? result : -EIO);

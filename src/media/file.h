@@ -40,13 +40,11 @@ struct file_setup {
 /* Make fd an O_DIRECT one, have the memory, read the file into it. */
 int file_medium_open(const struct file_setup *setup, struct media **medium, struct paste_error *err);
 
-/* The same over given memory and io, both of which become the medium's (also if it fails): nothing is read.
- */
+/* The same over given memory and io, which become the medium's, also if this fails. Nothing is read. */
 int file_medium_new(struct file_io *io, void *memory, uint64_t length, uint64_t mapped, const char *backing,
 		    struct media **medium);
 
-/* Write all of the memory to the file and wait: a new file's zeroes. Counters and tickets start afterwards.
- */
+/* Write all of the memory to the file and wait: a new file's zeroes. Counters and tickets start after it. */
 int file_medium_fill(struct media *m);
 
 /* Make it read-only: it was read, the file is not needed any more. */

@@ -25,8 +25,7 @@ struct file_io_done {
 };
 
 struct file_io_ops {
-	/* Queue a request; nothing is sent before submit. `durable`: the write completes when it is durable.
-	 */
+	/* Queue a request; nothing is sent before submit. `durable`: write and sync of it in one. */
 	void (*read)(struct file_io *io, void *memory, uint32_t bytes, uint64_t offset, uint64_t tag);
 	void (*write)(struct file_io *io, const void *memory, uint32_t bytes, uint64_t offset, bool durable,
 		      uint64_t tag);

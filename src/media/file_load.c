@@ -49,8 +49,7 @@ static void load_done(struct load *l, const struct file_io_done *done)
 		load_queue(l, (unsigned)done->tag);
 		return;
 	}
-	/* The end of the file comes before the length that it had when it was opened: it was cut meanwhile.
-	 */
+	/* Nothing where there was something when the file was opened: it was cut meanwhile. */
 	if (done->result <= 0) {
 		if (!l->error)
 			l->error = done->result ? done->result : -EIO;

@@ -31,8 +31,7 @@ static void lines_clflush(const uint8_t *first, const uint8_t *end)
 
 static void lines_none(const uint8_t *first, const uint8_t *end)
 {
-	/* The compiler must not keep the bytes in registers over a write-back, with or without instructions.
-	 */
+	/* The compiler must not keep the bytes in registers over a write-back, even over this one. */
 	__asm__ volatile("" : : "r"(first), "r"(end) : "memory");
 }
 

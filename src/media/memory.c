@@ -117,8 +117,7 @@ static int resident_from(const char *name, unsigned flags, uint64_t bytes, void 
 		return -errno;
 	int rc = ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0;
 	if (rc == 0) {
-		/* Huge pages are reserved here, so that too few of them are an error now and no SIGBUS later.
-		 */
+		/* Huge pages are reserved here: too few of them are an error now and no SIGBUS later. */
 		void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (p == MAP_FAILED)
 			rc = -errno;

@@ -28,10 +28,9 @@ enum place_fs {
 struct place {
 	enum place_type type;
 	enum place_fs fs;
-	uint64_t
-	    granule;   /* a region's size is a multiple of this: 4096, a huge page, the device's alignment */
-	uint64_t size; /* bytes there are: the file's or the device's; 0 for PLACE_FREE */
-	dev_t device;  /* the device itself, or the one that the file (or directory) is on */
+	uint64_t granule;         /* sizes are multiples of it: 4096, a huge page, the device's alignment */
+	uint64_t size;            /* bytes there are: the file's or the device's; 0 for PLACE_FREE */
+	dev_t device;             /* the device itself, or the one that the file (or directory) is on */
 	char directory[PATH_MAX]; /* files: where the name stands, links resolved ... */
 	char name[NAME_MAX + 1];  /* ... and the name */
 };
@@ -40,13 +39,12 @@ struct place {
  * (neither a file nor a usable device), ... */
 int place_find(const char *path, struct place *place, struct paste_error *err);
 
-/* Can pages of this file be mapped with MAP_SYNC, so that written-back lines are all that durability needs?
- */
+/* Can this file be mapped with MAP_SYNC, so that written-back lines are all that durability needs? */
 bool place_maps_sync(int fd);
 
 /*
  * The kind of medium for `place`, given what the user asked for; fd is open on it (for PLACE_FREE on the new,
- * unnamed file) and not empty. -EOPNOTSUPP: it cannot be had here; the error says what to do.
+ * unnamed file). -EOPNOTSUPP: it cannot be had here; the error says what to do.
  */
 int place_kind(const struct place *place, const char *path, int fd, enum media_kind asked,
 	       enum media_kind *kind, struct paste_error *err);
