@@ -434,14 +434,10 @@ static void release(struct check *c)
 int bench_check(const struct bench_options *o)
 {
 	static const struct client_ops ops = {check_next, check_answer, check_round};
-	struct client_options wanted = {.host = o->host,
-					.port = o->port,
-					.connections = o->connections,
-					.timeout_ns = (uint64_t)(o->timeout * 1e9),
-					.spin = o->spin};
+	struct client_options wanted = bench_client_options(o);
 	struct paste_error err = {{0}};
 	struct check *c = calloc(1, sizeof(*c));
-	int status;
+	int status, error;
 
 	if (!c)
 		return cli_fail("bench", CLI_FAILED, "out of memory");
@@ -450,8 +446,8 @@ int bench_check(const struct bench_options *o)
 	c->trace.fd = -1;
 	if (prepare(c, &err)) {
 		status = cli_fail("bench", CLI_USAGE, err.text);
-	} else if (client_open(&c->client, &wanted, &ops, c, &err)) {
-		status = cli_fail("bench", CLI_LOST, err.text);
+	} else if ((error = client_open(&c->client, &wanted, &ops, c, &err))) {
+		status = bench_not_connected(error, &err);
 	} else {
 		c->began = c->told_at = client_now();
 		client_run(&c->client);

@@ -403,14 +403,10 @@ static void release(struct run *r)
 int bench_run(const struct bench_options *o)
 {
 	static const struct client_ops ops = {run_next, run_answer, run_round};
-	struct client_options wanted = {.host = o->host,
-					.port = o->port,
-					.connections = o->connections,
-					.timeout_ns = (uint64_t)(o->timeout * 1e9),
-					.spin = o->spin};
+	struct client_options wanted = bench_client_options(o);
 	struct paste_error err = {{0}};
 	struct run *r = calloc(1, sizeof(*r));
-	int status;
+	int status, error;
 
 	if (!r)
 		return cli_fail("bench", CLI_FAILED, "out of memory");
@@ -418,8 +414,8 @@ int bench_run(const struct bench_options *o)
 	r->client.signals = r->client.epoll = -1;
 	if (prepare(r, &err)) {
 		status = cli_fail("bench", CLI_USAGE, err.text);
-	} else if (client_open(&r->client, &wanted, &ops, r, &err)) {
-		status = cli_fail("bench", CLI_LOST, err.text);
+	} else if ((error = client_open(&r->client, &wanted, &ops, r, &err))) {
+		status = bench_not_connected(error, &err);
 	} else {
 		r->started = r->interval_began = client_now();
 		bench_stats_begin(&r->stats, r->started);

@@ -105,8 +105,10 @@ void bench_report_table(const struct bench_options *o, const struct bench_stats 
 	if (!all)
 		return;
 	double seconds = seconds_of(s);
-	printf("%s, %u connections, %u-%u byte bodies, %.2f s%s\n", o->url, o->connections, o->size_low,
-	       o->size_high, seconds, outcome->interrupted ? ", interrupted" : "");
+	printf("%s, %u connections, bodies of %u", o->url, o->connections, o->size_low);
+	if (o->size_low != o->size_high)
+		printf(" to %u", o->size_high);
+	printf(" bytes, %.2f s%s\n", seconds, outcome->interrupted ? ", interrupted" : "");
 	cli_row("throughput", "%.0f requests/s", rate(all->count, seconds));
 	cli_row("sent", "%.1f MB/s, received %.1f MB/s", rate(s->sent_bytes, seconds) / 1e6,
 		rate(s->received_bytes, seconds) / 1e6);

@@ -15,7 +15,7 @@ import threading
 
 
 class ModelService:
-    def __init__(self, on_write=None, close_every=0, dribble=False, keys=None, streams=None, port=0):
+    def __init__(self, on_write=None, close_every=0, dribble=False, keys=None, streams=None, host='127.0.0.1'):
         self.keys = {} if keys is None else keys
         self.streams = {} if streams is None else streams  # name -> {seq: bytes}
         self.next = {name: max(entries, default=0) + 1 for name, entries in self.streams.items()}
@@ -27,12 +27,12 @@ class ModelService:
         self.lock = threading.Lock()
         self.connections = set()
         self.dead = False
-        self.listener = socket.socket()
+        self.listener = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(('127.0.0.1', port))
+        self.listener.bind((host, 0))
         self.listener.listen(1024)
         self.port = self.listener.getsockname()[1]
-        self.url = f'http://127.0.0.1:{self.port}'
+        self.url = f'http://[{host}]:{self.port}' if ':' in host else f'http://{host}:{self.port}'
         threading.Thread(target=self._accept, daemon=True).start()
 
     def die(self):
@@ -87,7 +87,7 @@ class ModelService:
             lines = head.decode('ascii').split('\r\n')
             method, path, version = lines[0].split(' ')
             fields = dict(line.lower().split(': ', 1) for line in lines[1:])
-            assert version == 'HTTP/1.1' and fields['host'].endswith(f':{self.port}')
+            assert version == 'HTTP/1.1' and fields['host'] == self.url[7:]
             length = int(fields.get('content-length', 0))
             while len(data) < length:
                 more = s.recv(65536)

@@ -110,6 +110,26 @@ class Sound(Bench):
             self.load(s, '--size', '3M', '-c', 3, n=60)
             self.check(s)
 
+    def test_an_ipv6_address(self):
+        try:
+            s = ModelService(host='::1')
+        except OSError as e:
+            self.skipTest(f'no IPv6 loopback here: {e}')
+        with s:
+            self.load(s, n=100)
+            self.check(s)
+
+    def test_the_limit_of_open_files(self):
+        with ModelService() as s:
+            limited = ['bench', s.url, '-c', '200', '-n', '400']
+            r = subprocess.run(['sh', '-c', 'ulimit -Sn 64; exec "$@"', 'sh', PST, *limited], capture_output=True,
+                               text=True, timeout=60)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            r = subprocess.run(['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh', PST, *limited], capture_output=True,
+                               text=True, timeout=60)
+            self.assertEqual(r.returncode, 2)
+            self.assertIn('200 connections need 232 open files, 64 are allowed', r.stderr)
+
     def test_spinning(self):
         with ModelService() as s:
             self.load(s, '--spin', n=300)
