@@ -123,8 +123,12 @@ int64_t paste_store_wait(struct paste_store *s, uint64_t round);
 /* A descriptor that is readable when paste_store_poll() may report progress; -1: rounds are durable on commit. */
 int paste_store_wait_fd(const struct paste_store *s);
 
-/* A bounded piece of checkpointing, cleaning and sealing; call it once a poll round. `idle`: nothing else to do, may take longer.
- * Returns 1 if there is more to do now, 0 if not, or a negative errno. */
+/*
+ * A bounded piece of checkpointing, cleaning and sealing; call it once a poll round. What it writes becomes durable with
+ * the next paste_store_commit(). `idle`: nothing has been asked of the store for some 10 ms; then it may take longer, and the log is
+ * sealed (a small record that shortens the window in which damage cannot be told from a torn write).
+ * Returns 1 if there is more to do now, 0 if not, or a negative errno.
+ */
 int paste_store_maintain(struct paste_store *s, bool idle);
 
 /* The largest value that can be stored, bytes. */
@@ -138,6 +142,7 @@ struct paste_body {
 	struct paste_ref *slices; /* each with a user count that the body owns */
 	uint32_t n, room;
 	uint32_t packed;          /* leading slices that are dense already */
+	bool open_tail;           /* the last of them is in a buffer of the body's own with room behind it */
 	uint64_t bytes;           /* in slices */
 	uint64_t held;            /* bytes of buffers that are held */
 };
@@ -181,7 +186,8 @@ struct paste_store_stats {
 	uint64_t copies[PASTE_COPY_CAUSES], copy_bytes[PASTE_COPY_CAUSES];
 	uint64_t media_bytes_written, media_units, media_commits;
 	uint64_t damage;           /* items found since open */
-	uint64_t recovery_us, recovered_records, recovered_entries, torn_bytes;
+	uint64_t recovery_us, recovered_records, recovered_entries;
+	uint64_t torn_records;     /* unacknowledged, cut off at open because their bytes were torn */
 	int medium_error;
 };
 

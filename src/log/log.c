@@ -127,6 +127,7 @@ uint64_t log_end(struct log *l, struct record *rec, const struct log_shape *shap
 	};
 	rec->crc = record_crc(l->r, rec, shape->meta);
 	l->digest = shape->digest;
+	l->stated = l->next - lag;
 	l->tail += shape->length;
 	l->bytes += shape->length;
 	l->records++;

@@ -33,6 +33,7 @@ struct log {
 	uint32_t epoch;
 	uint64_t next, durable, marked;
 	uint64_t changed;    /* the last record that was not a SEAL */
+	uint64_t stated;     /* `stable` of the last record written: becomes `marked` when that is durable */
 	uint32_t digest;     /* for the next record */
 	uint32_t segment;    /* being filled, or SEGMENT_NONE */
 	uint32_t tail;       /* offset in it: where the next record goes */

@@ -25,6 +25,8 @@ struct scanner {
 	const struct headers *h;
 	struct scan *s;
 	uint16_t number;
+	uint64_t end;   /* D of the superblock */
+	uint32_t epoch; /* least epoch above it */
 	struct head *heads; /* ascending */
 	size_t head_count;
 	int error;
@@ -72,6 +74,9 @@ static const struct record *record_at(const struct scanner *sc, uint32_t segment
 		return NULL;
 	if (rec->epoch < sc->s->epoch && SITE(record_epoch_check))
 		return NULL;
+	/* Above the superblock's end nothing of an earlier epoch ever happened. */
+	if (rec->sequence > sc->end && rec->epoch < sc->epoch && SITE(record_end_check))
+		return NULL;
 	if (record_crc(r, rec, rec->meta) != rec->crc && SITE(record_crc_check))
 		return NULL;
 	return rec;
@@ -101,6 +106,7 @@ static int head_order(const void *a, const void *b)
 	return x->previous < y->previous ? -1 : x->previous > y->previous;
 }
 
+/* The header is what says so, but if it is damaged beyond repair the first record still does. */
 static bool heads_collect(struct scanner *sc)
 {
 	sc->heads = calloc(sc->r->segments, sizeof(*sc->heads));
@@ -108,8 +114,11 @@ static bool heads_collect(struct scanner *sc)
 		return false;
 	for (uint32_t i = 0; i < sc->r->segments; i++) {
 		const struct header *h = &sc->h->header[i];
+		const struct record *rec = h->kind == 0 ? record_at(sc, i, sizeof(*h)) : NULL;
 		if (h->kind == HEADER_LOG && h->log == sc->number)
 			sc->heads[sc->head_count++] = (struct head){h->index, i};
+		else if (rec)
+			sc->heads[sc->head_count++] = (struct head){record_previous(rec), i};
 	}
 	qsort(sc->heads, sc->head_count, sizeof(*sc->heads), head_order);
 	return true;
@@ -144,8 +153,10 @@ static struct candidate find_next(const struct scanner *sc)
 			consider(sc, &best, s->segment, aligned);
 	}
 	for (size_t i = heads_find(sc, s->last); i < sc->head_count && sc->heads[i].previous == s->last; i++) {
-		if (header_is_ours(sc, sc->heads[i].segment))
-			consider(sc, &best, sc->heads[i].segment, sizeof(struct header));
+		/* Behind the header, or a unit further if the header had to be committed without a record. */
+		uint32_t offset = (uint32_t)sizeof(struct header), unit = sc->r->unit;
+		consider(sc, &best, sc->heads[i].segment, offset);
+		consider(sc, &best, sc->heads[i].segment, (offset + unit - 1) & ~(unit - 1));
 	}
 	return best;
 }
@@ -255,8 +266,7 @@ static bool mend_next(struct scanner *sc)
 		place[n++] = (struct candidate){s->segment, (s->tail + unit - 1) & ~(unit - 1), NULL};
 	}
 	for (size_t i = heads_find(sc, s->last); i < sc->head_count && sc->heads[i].previous == s->last && n < 3; i++) {
-		if (header_is_ours(sc, sc->heads[i].segment))
-			place[n++] = (struct candidate){sc->heads[i].segment, sizeof(struct header), NULL};
+		place[n++] = (struct candidate){sc->heads[i].segment, sizeof(struct header), NULL};
 	}
 	for (int i = 0; i < n; i++) {
 		struct record *copy = record_mend(sc, place[i].segment, place[i].offset);
@@ -280,16 +290,14 @@ static bool mend_next(struct scanner *sc)
 	return false;
 }
 
-static bool record_gap(struct scanner *sc, const struct candidate *later)
+static bool record_gap(struct scanner *sc, uint64_t before, uint32_t digest)
 {
 	struct scan *s = sc->s;
-	uint64_t offset = s->segment == SEGMENT_NONE
-				  ? region_segment_offset(sc->r, later->segment)
-				  : region_segment_offset(sc->r, s->segment) + s->tail;
+	uint64_t offset = s->segment == SEGMENT_NONE ? 0 : region_segment_offset(sc->r, s->segment) + s->tail;
 
 	if (!grow((void **)&s->gaps, s->gap_count, &s->gap_room, sizeof(*s->gaps)))
 		return false;
-	s->gaps[s->gap_count++] = (struct scan_gap){s->last, later->record->sequence, offset, later->record->digest};
+	s->gaps[s->gap_count++] = (struct scan_gap){s->last, before, offset, digest};
 	return true;
 }
 
@@ -321,11 +329,15 @@ static void cut_torn_values(struct scanner *sc)
 }
 
 /* After a cut: the end is behind the last record that is left. */
-static void settle_end(struct scanner *sc, uint64_t start)
+static void settle_end(struct scanner *sc)
 {
 	struct scan *s = sc->s;
 
-	s->last = start - 1;
+	if (s->lost_end) {
+		s->segment = SEGMENT_NONE;
+		return;
+	}
+	s->last = sc->r->sb.log[sc->number].start - 1;
 	s->segment = SEGMENT_NONE;
 	s->tail = 0;
 	if (s->n > 0) {
@@ -341,31 +353,44 @@ static void settle_end(struct scanner *sc, uint64_t start)
 
 static int scan_all(struct scanner *sc)
 {
+	struct scan *s = sc->s;
+
 	for (;;) {
 		struct candidate c = find_next(sc);
 		if (!c.record) {
 			c = find_later(sc);
-			if (!c.record)
+			if (!c.record && s->last >= sc->end)
 				return 0;
 			if (mend_next(sc))
 				continue;
-			if (sc->error || !record_gap(sc, &c))
+			if (sc->error)
+				return sc->error;
+			if (!record_gap(sc, c.record ? c.record->sequence : sc->end + 1,
+					c.record ? c.record->digest : DIGEST_MANY))
 				return -ENOMEM;
+			if (!c.record) {
+				/* The end of the log is lost. Where it was is unknown: go on elsewhere. */
+				s->last = sc->end;
+				s->lost_end = true;
+				return 0;
+			}
 		}
 		if (!accept(sc, c.segment, c.offset, c.record))
 			return -ENOMEM;
 	}
 }
 
-int log_scan(const struct paste_region *r, const struct headers *h, uint16_t number, uint64_t start,
-	     uint32_t epoch, struct scan *s)
+int log_scan(const struct paste_region *r, const struct headers *h, uint16_t number, struct scan *s)
 {
-	struct scanner sc = {.r = r, .h = h, .s = s, .number = number};
+	const struct format_log *descriptor = &r->sb.log[number];
+	struct scanner sc = {
+		.r = r, .h = h, .s = s, .number = number, .end = descriptor->end, .epoch = r->sb.epoch};
 
 	memset(s, 0, sizeof(*s));
 	s->segment = SEGMENT_NONE;
-	s->last = s->stable = start - 1;
-	s->epoch = SITE(scan_start_epoch) ? epoch : 0;
+	s->last = descriptor->start - 1;
+	s->stable = descriptor->end > s->last && SITE(scan_starts_stable) ? descriptor->end : s->last;
+	s->epoch = SITE(scan_start_epoch) ? r->sb.root.epoch : 0;
 	if (!heads_collect(&sc))
 		return -ENOMEM;
 	int ret = scan_all(&sc);
@@ -373,7 +398,7 @@ int log_scan(const struct paste_region *r, const struct headers *h, uint16_t num
 	if (ret < 0)
 		return ret;
 	cut_torn_values(&sc);
-	settle_end(&sc, start);
+	settle_end(&sc);
 	return 0;
 }
 
@@ -432,17 +457,18 @@ bool header_mend(const struct paste_region *r, struct header *h)
 
 int headers_read(const struct paste_region *r, struct headers *h)
 {
-	h->repaired = 0;
 	h->header = calloc(r->segments, sizeof(*h->header));
-	if (!h->header)
+	h->mended = calloc(r->segments, sizeof(*h->mended));
+	if (!h->header || !h->mended) {
+		headers_free(h);
 		return -ENOMEM;
+	}
 	for (uint32_t i = 0; i < r->segments; i++) {
 		struct header *to = &h->header[i];
 		memcpy(to, region_segment_data(r, i), sizeof(*to));
 		bool whole = to->magic == HEADER_MAGIC && (header_crc(r, to) == to->crc || !SITE(header_crc_check));
 		if (!whole && header_mend(r, to)) {
-			h->repaired++;
-			whole = true;
+			h->mended[i] = whole = true;
 		}
 		if (!whole)
 			memset(to, 0, sizeof(*to));
@@ -453,5 +479,7 @@ int headers_read(const struct paste_region *r, struct headers *h)
 void headers_free(struct headers *h)
 {
 	free(h->header);
+	free(h->mended);
 	h->header = NULL;
+	h->mended = NULL;
 }

@@ -13,7 +13,7 @@
 /* The valid headers of a region, read once for all logs and the checkpoint. */
 struct headers {
 	struct header *header; /* one a segment; kind 0 where there is none */
-	uint64_t repaired;     /* with one flipped bit put right, in memory */
+	bool *mended;          /* one flipped bit was put right, in this copy */
 };
 
 int headers_read(const struct paste_region *r, struct headers *h);
@@ -50,15 +50,15 @@ struct scan {
 	uint32_t segment;      /* where to go on, or SEGMENT_NONE */
 	uint32_t tail;         /* offset behind the last record */
 	uint64_t torn;         /* records cut off for torn values */
+	bool lost_end;         /* the last durable records are lost to damage */
 };
 
 /*
- * Scan log `number` from record `start` on. `epoch` is the one in which the checkpoint was made that start belongs
- * to: no record after it can be older, so that a cut-off record of an earlier life, whose number was used again, is not taken
- * for one. 0, or -ENOMEM.
+ * Scan log `number` as the superblock says: from its start on; what is up to its end is durable, so that anything missing
+ * there is damage; what is above was written in the superblock's epoch, so that a record of an earlier life which was
+ * cut off is not taken for one. 0, or -ENOMEM.
  */
-int log_scan(const struct paste_region *r, const struct headers *h, uint16_t number, uint64_t start,
-	     uint32_t epoch, struct scan *s);
+int log_scan(const struct paste_region *r, const struct headers *h, uint16_t number, struct scan *s);
 void scan_free(struct scan *s);
 
 /* Take up writing where the scan ended: OPEN in the next unit. The log owns the segments (roles are assigned). */

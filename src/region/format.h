@@ -48,7 +48,7 @@ struct format_area {
 
 struct format_log {
 	uint64_t start; /* S: sequence number to replay from */
-	uint64_t zero;
+	uint64_t end;   /* D: all up to it is durable; what is above it is of this superblock's epoch or never happened */
 };
 
 enum object_type {
@@ -137,6 +137,9 @@ enum record_type {
 	RECORD_OPEN = 2,
 	RECORD_SEAL = 3,
 };
+
+/* Each epoch's first number is so far above all before it, that no number of a torn tail is used again. */
+#define SEQUENCE_JUMP (1u << 20)
 
 #define DIGEST_NONE 0u
 #define DIGEST_MANY 0xffffffffu

@@ -66,7 +66,7 @@ int region_format(struct media *m, const char *name, uint64_t size, uint32_t buf
 	sb.object[0].type = OBJECT_STORE;
 	if (sb.area[0].length / buffer_size > UINT32_MAX)
 		return paste_fail(err, -EFBIG, "a region has at most 2^32 buffers: use larger ones or a smaller region");
-	int ret = superblock_rewrite(&sb, m);
+	int ret = superblock_rewrite(&sb, m, 0);
 	if (ret < 0)
 		return paste_fail(err, ret, "writing the superblock: %s", strerror(-ret));
 	return 0;

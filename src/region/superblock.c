@@ -107,6 +107,7 @@ int superblock_load(const struct media *m, struct superblock *sb, struct superbl
 	}
 	/* A mended copy may hold the newer generation: either copy opens the region, so take the higher. */
 	int best = usable[0] && (!usable[1] || copy[0].generation >= copy[1].generation) ? 0 : 1;
+	health->older = 1 - best;
 	*sb = copy[best];
 	return superblock_sane(sb, m, err);
 }
@@ -119,12 +120,13 @@ static void superblock_store(struct superblock_rewrite *w, struct media *m, int 
 	w->ticket = media_commit(m);
 }
 
-void superblock_begin(struct superblock_rewrite *w, struct superblock *sb)
+void superblock_begin(struct superblock_rewrite *w, struct superblock *sb, int first)
 {
 	sb->generation++;
 	sb->crc = superblock_crc(sb);
 	w->content = *sb;
 	w->step = 0;
+	w->first = first;
 	w->ticket = 0;
 }
 
@@ -135,23 +137,24 @@ int superblock_step(struct superblock_rewrite *w, struct media *m)
 	while (done >= 0) {
 		if (w->step > 0 && w->ticket < 0)
 			return (int)w->ticket;
-		/* Copy A is durable before copy B is touched, or a crash could tear both. */
+		/* The first copy is durable before the other is touched, or a crash could tear both. */
 		if (w->step > 0 && done < w->ticket && SITE(superblock_order))
 			return 0;
 		if (w->step == 2)
 			return 1;
-		superblock_store(w, m, w->step++);
+		superblock_store(w, m, w->step ^ w->first);
+		w->step++;
 		done = media_poll(m);
 	}
 	return (int)done;
 }
 
-int superblock_rewrite(struct superblock *sb, struct media *m)
+int superblock_rewrite(struct superblock *sb, struct media *m, int first)
 {
 	struct superblock_rewrite w;
 	int ret;
 
-	superblock_begin(&w, sb);
+	superblock_begin(&w, sb, first);
 	while ((ret = superblock_step(&w, m)) == 0) {
 		media_ticket done = media_wait(m, w.ticket);
 		if (done < 0)

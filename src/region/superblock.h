@@ -2,7 +2,7 @@
 /*
  * superblock.h - the two copies of the superblock: reading, choosing, rewriting.
  *
- * A rewrite is two durable steps, copy A and then copy B, so that either copy alone opens the region at any moment
+ * A rewrite is two durable steps, one copy and then the other, so that either copy alone opens the region at any moment
  * (docs/format.md, section 2). What the old superblock pointed to may be given up when both steps are durable.
  */
 #ifndef REGION_SUPERBLOCK_H
@@ -14,6 +14,7 @@
 struct superblock_health {
 	bool bad[2];      /* copy A, B did not check out */
 	bool repaired[2]; /* but one flipped bit was found */
+	int older;        /* the copy that is not relied on: bad, or of the lower generation */
 };
 
 /* Read both copies and take the valid one with the higher generation. -EBADMSG: not a region, or neither copy is
@@ -21,18 +22,19 @@ struct superblock_health {
 int superblock_load(const struct media *m, struct superblock *sb, struct superblock_health *health,
 		    struct paste_error *err);
 
-/* A rewrite under way. Start with step 0; superblock_step() returns 1 when both copies are durable, 0 while it
- * waits, or a negative errno. The content is taken at the first step. */
+/* A rewrite under way: first the copy that is not relied on, then the other. superblock_step() returns 1 when both
+ * are durable, 0 while it waits, or a negative errno. The content is taken at the beginning. */
 struct superblock_rewrite {
 	int step;
+	int first;
 	media_ticket ticket;
 	struct superblock content;
 };
 
-void superblock_begin(struct superblock_rewrite *w, struct superblock *sb); /* raises sb->generation */
+void superblock_begin(struct superblock_rewrite *w, struct superblock *sb, int first); /* raises sb->generation */
 int superblock_step(struct superblock_rewrite *w, struct media *m);
 
 /* Both steps, blocking. */
-int superblock_rewrite(struct superblock *sb, struct media *m);
+int superblock_rewrite(struct superblock *sb, struct media *m, int first);
 
 #endif

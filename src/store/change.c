@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Changes: put, delete, append, trim. Each is one record, then the index. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/crc.h"
+#include "store/store_internal.h"
+
+uint64_t entry_cost(const struct entry *e)
+{
+	return op_padded(sizeof(struct op) + entry_size(e) - sizeof(struct entry));
+}
+
+void index_account(struct paste_store *s, const struct entry *e, int sign)
+{
+	uint64_t live = e->key_length + e->length;
+
+	if (e->flags & ENTRY_ABSENT)
+		return;
+	s->index_bytes += sign > 0 ? entry_cost(e) : -entry_cost(e);
+	s->live_bytes += sign > 0 ? live : -live;
+	if (e->refs)
+		s->placed_bytes += sign > 0 ? e->length : -e->length;
+	if (e->key_length)
+		s->live_keys += sign > 0 ? 1 : -1ull;
+	else
+		s->entries += sign > 0 ? 1 : -1ull;
+}
+
+uint16_t home_log(const struct paste_store *s, bool stream, const void *key, size_t length)
+{
+	return s->logs == 1 ? 0 : (uint16_t)(key_digest(stream, key, length) % s->logs);
+}
+
+void entry_retire(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e)
+{
+	index_account(s, e, -1);
+	s->retired++;
+	if (e->flags & ENTRY_ABSENT)
+		e->flags |= ENTRY_DROPPED; /* the absent queue frees it */
+	else if (e->refs == 0)
+		entry_free(&s->slab, e);
+	else
+		fifo_push(&s->limbo[l], e, sequence);
+}
+
+struct record *record_begin(struct paste_store *s, uint16_t l, size_t op_bytes, uint32_t body, uint8_t **place)
+{
+	uint32_t meta = (uint32_t)(sizeof(struct record) + op_bytes);
+	struct record *rec = log_begin(&s->log[l], meta + (uint32_t)op_padded(body));
+
+	if (rec && place)
+		*place = (uint8_t *)rec + meta;
+	return rec;
+}
+
+uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const struct op_view *v, uint32_t body)
+{
+	uint32_t meta = (uint32_t)(sizeof(*rec) + op_encode((uint8_t *)(rec + 1), v));
+	uint32_t padded = (uint32_t)op_padded(body);
+
+	memset((uint8_t *)rec + meta + body, 0, padded - body);
+	struct log_shape shape = {
+		.type = RECORD_CHANGE,
+		.ops = 1,
+		.meta = meta,
+		.length = meta + padded,
+		.digest = op_digest(v),
+	};
+	return log_end(&s->log[l], rec, &shape);
+}
+
+/* A value on its way in: the plan, the record that is being written, and the entry for the index. */
+struct incoming {
+	struct value_plan plan;
+	struct op_view v;
+	uint16_t log;
+	struct record *record;
+	struct entry *entry;
+};
+
+static int incoming_begin(struct paste_store *s, struct incoming *in, uint8_t type, const void *key,
+			  size_t key_length, const struct paste_ref *slices, uint32_t n)
+{
+	struct log *l = &s->log[in->log];
+	int ret = value_plan(s, slices, n, &in->plan);
+
+	if (ret < 0)
+		return ret;
+	in->v = (struct op_view){
+		.op = {.type = type,
+		       .flags = in->plan.flags,
+		       .key_length = (uint16_t)key_length,
+		       .refs = (uint16_t)in->plan.refs,
+		       .length = in->plan.length},
+		.refs = s->extents,
+		.key = key,
+		.bytes = s->tiny,
+	};
+	uint32_t body = in->plan.packed ? (uint32_t)in->plan.length : 0;
+	uint8_t *place = NULL;
+	in->record = record_begin(s, in->log, op_size(&in->v.op), body, &place);
+	if (!in->record)
+		return -ENOSPC;
+	if (body) {
+		uint32_t offset = (uint32_t)(place - region_segment_data(s->r, l->segment));
+		s->extents[0].crc = value_gather(s, slices, n, place);
+		s->extents[0].ref = region_ref_at(s->r, l->segment, offset, body);
+		s->c.copies[PASTE_COPY_SMALL]++;
+		s->c.copy_bytes[PASTE_COPY_SMALL] += body;
+	}
+	in->v.op.version = type == OP_PUT ? l->next : 0;
+	return 0;
+}
+
+static int incoming_entry(struct paste_store *s, struct incoming *in)
+{
+	in->entry = entry_new(&s->slab, &in->v);
+	if (!in->entry)
+		return -ENOMEM;
+	in->entry->mark = s->round;
+	return 0;
+}
+
+/* What can no longer fail: the record and the ownership. Its number. */
+static uint64_t incoming_end(struct paste_store *s, struct incoming *in)
+{
+	value_own(s, in->entry);
+	index_account(s, in->entry, 1);
+	s->c.acknowledged_bytes += in->v.op.key_length + in->plan.length;
+	return record_end(s, in->log, in->record, &in->v, in->plan.packed ? (uint32_t)in->plan.length : 0);
+}
+
+static int change_check(const struct paste_store *s, size_t key_length)
+{
+	if (s->error)
+		return -EIO;
+	if (s->read_only)
+		return -EROFS;
+	return key_length < 1 || key_length > PASTE_KEY_MAX ? -EINVAL : 0;
+}
+
+static uint64_t slices_bytes(const struct paste_ref *slices, uint32_t n)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		bytes += slices[i].length;
+	return bytes;
+}
+
+/* Room for a value and an entry, on the medium and in the queues that must not fail later. */
+static int change_admit(struct paste_store *s, uint16_t l, uint64_t value, size_t key_length, uint64_t replaced)
+{
+	if (value > paste_store_value_max(s))
+		return -EFBIG;
+	if (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1))
+		return -ENOMEM;
+	uint64_t index = sizeof(struct op) + sizeof(struct extent) + key_length + 8;
+	int ret = space_admit(s, value, index, replaced);
+	if (ret == -ENOSPC)
+		s->c.rejected_full++;
+	return ret;
+}
+
+int paste_store_put(struct paste_store *s, const void *key, size_t key_length, const struct paste_ref *slices,
+		    uint32_t n, struct paste_result *result)
+{
+	int ret = change_check(s, key_length);
+
+	if (ret < 0)
+		return ret;
+	struct incoming in = {.log = home_log(s, false, key, key_length)};
+	struct tree_position at;
+	struct entry *old = tree_locate(&s->keys, key, key_length, &at);
+	ret = change_admit(s, in.log, slices_bytes(slices, n), key_length, old && old->refs ? old->length : 0);
+	if (ret < 0)
+		return ret;
+	/* Making room may have moved entries. */
+	old = tree_locate(&s->keys, key, key_length, &at);
+	ret = incoming_begin(s, &in, OP_PUT, key, key_length, slices, n);
+	if (ret == 0)
+		ret = incoming_entry(s, &in);
+	if (ret < 0)
+		return ret;
+	if (old) {
+		tree_replace_at(&s->keys, &at, in.entry);
+	} else {
+		/* The tree looks at the item's key: it stands in the entry. */
+		ret = tree_insert_at(&s->keys, &at, in.entry);
+		if (ret < 0) {
+			entry_free(&s->slab, in.entry);
+			return ret;
+		}
+	}
+	uint64_t sequence = incoming_end(s, &in);
+	*result = (struct paste_result){.round = s->round, .version = in.v.op.version};
+	if (old) {
+		result->existed = !(old->flags & ENTRY_ABSENT);
+		entry_retire(s, in.log, sequence, old);
+	}
+	s->c.puts++;
+	return 0;
+}
+
+/* What makes room must not fail for want of room: there is a reserve for it, and then there is the cleaner. It may move
+ * entries. */
+static struct record *record_begin_always(struct paste_store *s, uint16_t l, size_t op_bytes, int *error)
+{
+	struct record *rec = record_begin(s, l, op_bytes, 0, NULL);
+
+	if (rec)
+		return rec;
+	*error = space_make_room(s);
+	rec = *error < 0 ? NULL : record_begin(s, l, op_bytes, 0, NULL);
+	if (!rec && *error == 0)
+		*error = -ENOSPC;
+	return rec;
+}
+
+int paste_store_delete(struct paste_store *s, const void *key, size_t key_length, struct paste_result *result)
+{
+	int ret = change_check(s, key_length);
+
+	if (ret < 0)
+		return ret;
+	uint16_t l = home_log(s, false, key, key_length);
+	struct tree_position at;
+	struct entry *old = tree_locate(&s->keys, key, key_length, &at);
+	if (!old || (old->flags & ENTRY_ABSENT)) {
+		*result = (struct paste_result){.round = old ? pending_round(s, old->mark) : 0};
+		return 0;
+	}
+	if (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1))
+		return -ENOMEM;
+	struct op_view v = {.op = {.type = OP_DELETE, .key_length = (uint16_t)key_length}, .key = key};
+	struct record *rec = record_begin_always(s, l, op_size(&v.op), &ret);
+	if (!rec)
+		return ret;
+	old = tree_locate(&s->keys, key, key_length, &at);
+	v.op.version = s->log[l].next;
+	struct entry *gone = entry_new(&s->slab, &v);
+	if (!gone)
+		return -ENOMEM;
+	gone->flags |= ENTRY_ABSENT;
+	gone->mark = s->round;
+	tree_replace_at(&s->keys, &at, gone);
+	fifo_push(&s->absent, gone, s->round);
+	uint64_t sequence = record_end(s, l, rec, &v, 0);
+	*result = (struct paste_result){.round = s->round, .version = v.op.version, .existed = true};
+	entry_retire(s, l, sequence, old);
+	s->c.deletes++;
+	s->c.acknowledged_bytes += key_length;
+	return 0;
+}
+
+/* The stream, made if need be. A stream whose counter may have been lost to damage is not begun again. */
+static int stream_for_append(struct paste_store *s, const void *name, size_t length, struct stream **stream)
+{
+	*stream = tree_find(&s->streams, name, length);
+	if (*stream)
+		return 0;
+	if (lost_covers(s, true, name, length))
+		return -EBADMSG;
+	struct stream *st = stream_new(&s->slab, name, length);
+	if (!st)
+		return -ENOMEM;
+	int ret = tree_insert(&s->streams, st->name, length, st, NULL);
+	if (ret < 0) {
+		stream_free(&s->slab, st, NULL, NULL);
+		return ret;
+	}
+	s->index_bytes += op_padded(sizeof(struct op) + length);
+	*stream = st;
+	return 0;
+}
+
+int paste_store_append(struct paste_store *s, const void *name, size_t name_length, const struct paste_ref *slices,
+		       uint32_t n, struct paste_result *result)
+{
+	struct stream *st = NULL;
+	int ret = change_check(s, name_length);
+
+	if (ret < 0)
+		return ret;
+	struct incoming in = {.log = home_log(s, true, name, name_length)};
+	ret = change_admit(s, in.log, slices_bytes(slices, n), name_length, 0);
+	if (ret == 0)
+		ret = stream_for_append(s, name, name_length, &st);
+	if (ret == 0)
+		ret = stream_reserve(&s->slab, st, st->next);
+	if (ret == 0)
+		ret = incoming_begin(s, &in, OP_APPEND, name, name_length, slices, n);
+	if (ret < 0)
+		return ret;
+	in.v.op.version = st->next;
+	/* The entry in the index does not repeat the stream's name. */
+	in.v.op.key_length = 0;
+	ret = incoming_entry(s, &in);
+	in.v.op.key_length = (uint16_t)name_length;
+	if (ret < 0)
+		return ret;
+	stream_set(st, st->next, in.entry);
+	incoming_end(s, &in);
+	*result = (struct paste_result){.round = s->round, .version = st->next, .existed = st->next > 1};
+	st->next++;
+	st->mark = s->round;
+	s->c.appends++;
+	return 0;
+}
+
+int paste_store_trim(struct paste_store *s, const void *name, size_t name_length, uint64_t before,
+		     struct paste_result *result)
+{
+	int ret = change_check(s, name_length);
+
+	if (ret < 0)
+		return ret;
+	struct stream *st = tree_find(&s->streams, name, name_length);
+	if (!st)
+		return -ENOENT;
+	if (before > st->next)
+		before = st->next;
+	*result = (struct paste_result){.round = pending_round(s, st->mark), .existed = true};
+	if (before <= st->first)
+		return 0;
+	uint16_t l = home_log(s, true, name, name_length);
+	struct op_view v = {
+		.op = {.type = OP_TRIM, .key_length = (uint16_t)name_length, .version = before}, .key = name};
+	if (fifo_reserve(&s->limbo[l], before - st->first))
+		return -ENOMEM;
+	struct record *rec = record_begin_always(s, l, op_size(&v.op), &ret);
+	if (!rec)
+		return ret;
+	uint64_t sequence = record_end(s, l, rec, &v, 0);
+	for (uint64_t i = st->first; i < before; i++) {
+		struct entry *e = stream_get(st, i);
+		if (!e)
+			continue;
+		stream_set(st, i, NULL);
+		entry_retire(s, l, sequence, e);
+	}
+	stream_trim(&s->slab, st, before);
+	st->mark = s->round;
+	result->round = s->round;
+	return 0;
+}

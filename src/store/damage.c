@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is known to be damaged: the report, and the keys that may be missing because of it. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/store_internal.h"
+
+#define DAMAGE_MAX 10000 /* items kept; beyond it the medium is a ruin and one more line helps nobody */
+
+void damage_note(struct paste_store *s, uint64_t offset, bool repaired, const char *format, ...)
+{
+	struct paste_damage item = {.offset = offset, .repaired = repaired};
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(item.what, sizeof(item.what), format, ap);
+	va_end(ap);
+	for (size_t i = 0; i < s->damage_count; i++) {
+		if (s->damage[i].offset == offset && strcmp(s->damage[i].what, item.what) == 0)
+			return;
+	}
+	if (s->damage_count == DAMAGE_MAX)
+		return;
+	struct paste_damage *more = realloc(s->damage, (s->damage_count + 1) * sizeof(*more));
+	if (!more)
+		return;
+	s->damage = more;
+	s->damage[s->damage_count++] = item;
+}
+
+static struct lost *lost_add(struct paste_store *s)
+{
+	struct lost *more = realloc(s->lost, (s->lost_count + 1) * sizeof(*more));
+
+	if (!more)
+		return NULL;
+	s->lost = more;
+	more[s->lost_count] = (struct lost){0};
+	return &more[s->lost_count++];
+}
+
+static bool same_end(const uint8_t *a, size_t a_length, const void *b, size_t b_length)
+{
+	return a_length == b_length && (a_length == 0 || memcmp(a, b, a_length) == 0);
+}
+
+int lost_interval(struct paste_store *s, bool streams, const void *low, size_t low_length, const void *high,
+		  size_t high_length)
+{
+	for (size_t i = 0; i < s->lost_count; i++) {
+		const struct lost *l = &s->lost[i];
+		if (!l->digest && l->streams == streams && same_end(l->low, l->low_length, low, low_length) &&
+		    same_end(l->high, l->high_length, high, high_length))
+			return 0;
+	}
+	uint8_t *keys = malloc(low_length + high_length + 1);
+	struct lost *lost = keys ? lost_add(s) : NULL;
+	if (!lost) {
+		free(keys);
+		return -ENOMEM;
+	}
+	lost->streams = streams;
+	lost->low = keys;
+	lost->low_length = (uint16_t)low_length;
+	lost->high = keys + low_length;
+	lost->high_length = (uint16_t)high_length;
+	if (low_length)
+		memcpy(lost->low, low, low_length);
+	if (high_length)
+		memcpy(lost->high, high, high_length);
+	return 0;
+}
+
+int lost_digest(struct paste_store *s, bool streams, uint32_t digest)
+{
+	for (size_t i = 0; i < s->lost_count; i++) {
+		if (s->lost[i].digest == digest && s->lost[i].streams == streams)
+			return 0;
+	}
+	struct lost *lost = lost_add(s);
+	if (!lost)
+		return -ENOMEM;
+	lost->streams = streams;
+	lost->digest = digest;
+	return 0;
+}
+
+static int compare(const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length)
+{
+	int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
+
+	return order ? order : (a_length > b_length) - (a_length < b_length);
+}
+
+bool lost_covers(const struct paste_store *s, bool streams, const void *key, size_t length)
+{
+	for (size_t i = 0; i < s->lost_count; i++) {
+		const struct lost *l = &s->lost[i];
+		if (l->streams != streams)
+			continue;
+		if (l->digest) {
+			if (key_digest(streams, key, length) == l->digest)
+				return true;
+			continue;
+		}
+		bool above = l->low_length == 0 || compare(key, length, l->low, l->low_length) > 0;
+		bool below = l->high_length == 0 || compare(key, length, l->high, l->high_length) < 0;
+		if (above && below)
+			return true;
+	}
+	return false;
+}
+
+void key_text(char *to, size_t size, const void *key, size_t length)
+{
+	static const char hex[] = "0123456789abcdef";
+	const uint8_t *p = key;
+	size_t n = 0;
+
+	/* Percent-encoded as in a URL, so that it can be pasted into a request; cut with "..." if it is long. */
+	for (size_t i = 0; i < length; i++) {
+		if (n + 8 > size) {
+			n += (size_t)snprintf(to + n, size - n, "...");
+			return;
+		}
+		bool plain = p[i] > ' ' && p[i] < 0x7f && p[i] != '%' && p[i] != '"' && p[i] != '\\';
+		if (plain) {
+			to[n++] = (char)p[i];
+			continue;
+		}
+		to[n++] = '%';
+		to[n++] = hex[p[i] >> 4];
+		to[n++] = hex[p[i] & 15];
+	}
+	to[n] = 0;
+}

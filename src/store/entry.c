@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "store/entry.h"
+
+#include <string.h>
+
+struct entry *entry_new(struct slab *slab, const struct op_view *v)
+{
+	struct entry shape = {
+		.version = v->op.version,
+		.length = v->op.length,
+		.key_length = v->op.key_length,
+		.attributes = v->op.attributes,
+		.refs = (uint8_t)v->op.refs,
+		.flags = v->op.flags & (OP_INLINE | OP_INDIRECT | OP_LOST),
+	};
+	struct entry *e = slab_alloc(slab, entry_size(&shape));
+
+	if (!e)
+		return NULL;
+	*e = shape;
+	if (v->op.refs)
+		memcpy(e->extent, v->refs, v->op.refs * sizeof(struct extent));
+	if (v->op.key_length)
+		memcpy(entry_key(e), v->key, v->op.key_length);
+	if (v->op.attributes)
+		memcpy(entry_key(e) + v->op.key_length, v->attributes, v->op.attributes);
+	if ((e->flags & OP_INLINE) && e->length)
+		memcpy(entry_bytes(e), v->bytes, e->length);
+	return e;
+}
+
+void entry_free(struct slab *slab, struct entry *e)
+{
+	if (e)
+		slab_free(slab, e, entry_size(e));
+}
+
+void entry_op(const struct entry *e, uint8_t type, struct op_view *v)
+{
+	v->op = (struct op){
+		.type = type,
+		.flags = e->flags & (OP_INLINE | OP_INDIRECT | OP_LOST),
+		.key_length = e->key_length,
+		.refs = e->refs,
+		.attributes = e->attributes,
+		.version = e->version,
+		.length = e->length,
+	};
+	v->refs = e->extent;
+	v->key = entry_key(e);
+	v->attributes = entry_key(e) + e->key_length;
+	v->bytes = entry_bytes(e);
+}
+
+const void *entry_key_of(const void *item, size_t *length)
+{
+	const struct entry *e = item;
+
+	*length = e->key_length;
+	return entry_key(e);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fifo.h - entries that wait for a number (a round, a sequence number) to be reached, in ascending order.
+ */
+#ifndef STORE_FIFO_H
+#define STORE_FIFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct entry;
+
+struct fifo_item {
+	struct entry *entry;
+	uint64_t until;
+};
+
+struct fifo {
+	struct fifo_item *item;
+	size_t head, count, room; /* room: a power of two */
+};
+
+/* Make sure that the next n pushes cannot fail. -ENOMEM. */
+int fifo_reserve(struct fifo *f, size_t n);
+void fifo_push(struct fifo *f, struct entry *entry, uint64_t until);
+
+static inline struct fifo_item *fifo_first(struct fifo *f)
+{
+	return f->count ? &f->item[f->head] : NULL;
+}
+
+static inline void fifo_pop(struct fifo *f)
+{
+	f->head = (f->head + 1) & (f->room - 1);
+	f->count--;
+}
+
+void fifo_free(struct fifo *f);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Admission and making room.
+ *
+ * Two questions are kept apart. Whether a value may be stored at all is decided by what is live: values, two
+ * checkpoints of the index, the log between checkpoints, and an eighth of the region for the cleaner to work in.
+ * Whether there is a free segment at this moment is a matter of cleaning in time: maintenance keeps ahead of
+ * the load, and if it did not, the change that needs the room waits for it.
+ */
+#include <errno.h>
+
+#include "store/store_internal.h"
+
+#define SPARE_SEGMENTS 6 /* two for the log, two for survivors, one to rotate to, one for lists */
+
+static uint64_t segments_for(const struct paste_store *s, uint64_t bytes)
+{
+	/* Pages hold whole ops: count a tenth for what does not fit. */
+	return (bytes + bytes / 10) / s->r->segment_size + 1;
+}
+
+static uint64_t index_estimate(const struct paste_store *s)
+{
+	/* Each page repeats its stream's name and has a header. */
+	return s->index_bytes + s->index_bytes / 32 + PAGE_SIZE_CHECKPOINT;
+}
+
+uint64_t space_log_limit(const struct paste_store *s)
+{
+	uint64_t total = (uint64_t)s->r->segments << s->r->segment_shift;
+	uint64_t least = total / 64 > 4ull * s->r->segment_size ? total / 64 : 4ull * s->r->segment_size;
+	uint64_t most = total / 16 > least ? total / 16 : least;
+	uint64_t wanted = s->index_bytes;
+
+	return wanted < least ? least : wanted > most ? most : wanted;
+}
+
+uint64_t space_log_bytes(const struct paste_store *s)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t l = 0; l < s->logs; l++)
+		bytes += (uint64_t)s->log[l].n << s->r->segment_shift;
+	return bytes;
+}
+
+static uint64_t space_usable(const struct paste_store *s)
+{
+	uint64_t total = (uint64_t)s->r->segments << s->r->segment_shift;
+	uint64_t taken = total / 8 + space_log_limit(s) +
+			 (uint64_t)(SPARE_SEGMENTS + 2 * s->logs) * s->r->segment_size;
+
+	return total > taken ? total - taken : 0;
+}
+
+uint64_t space_capacity(const struct paste_store *s)
+{
+	uint64_t usable = space_usable(s), index = 2 * index_estimate(s);
+
+	return usable > index ? usable - index : 0;
+}
+
+void space_set_reserve(struct paste_store *s)
+{
+	s->r->reserve = (uint32_t)segments_for(s, index_estimate(s)) + SPARE_SEGMENTS + s->logs;
+}
+
+bool space_is_low(const struct paste_store *s)
+{
+	return s->r->free_segments < s->r->reserve + s->r->segments / 16 + 2;
+}
+
+int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t replaced)
+{
+	/* Tiny values are counted with the index. */
+	uint64_t placed = s->placed_bytes - replaced + (value > s->tiny_max ? value : 0);
+
+	if (placed + 2 * index > space_capacity(s))
+		return -ENOSPC;
+	/* Below the reserve is what checkpoints and deletes need. */
+	uint64_t segments = value / s->r->segment_size + 2;
+	if (s->r->free_segments >= s->r->reserve + segments)
+		return 0;
+	int ret = space_make_room(s);
+	if (ret < 0)
+		return ret;
+	return s->r->free_segments >= s->r->reserve + segments ? 0 : -ENOSPC;
+}
+
+/* All that waits for durability is over, and what was freed is free. */
+static int space_settle(struct paste_store *s)
+{
+	for (int i = 0; i < 2; i++) {
+		int64_t round = paste_store_commit(s);
+		int64_t done = round < 0 ? round : paste_store_wait(s, (uint64_t)round);
+		if (done < 0)
+			return (int)done;
+		if (i == 0 && store_wants_seal(s)) {
+			int ret = store_seal(s);
+			if (ret < 0)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+static int finish_checkpoint(struct paste_store *s)
+{
+	int ret = s->checkpoint.state == CHECKPOINT_IDLE ? checkpoint_begin(s, false) : 0;
+
+	while (ret >= 0 && s->checkpoint.state != CHECKPOINT_IDLE) {
+		ret = checkpoint_step(s, UINT32_MAX);
+		if (ret >= 0 && s->checkpoint.state != CHECKPOINT_IDLE)
+			ret = space_settle(s);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+static int finish_cleaning(struct paste_store *s)
+{
+	if (!s->cleaner.active && !cleaner_begin(s))
+		return 0;
+	int ret = 1;
+	while (ret > 0)
+		ret = cleaner_step(s, UINT64_MAX, UINT32_MAX);
+	return ret < 0 ? ret : 0;
+}
+
+int space_make_room(struct paste_store *s)
+{
+	uint32_t enough = s->r->reserve + s->r->segments / 16;
+
+	/* Nothing was freed since the last attempt in vain. */
+	if (s->stuck && s->stuck_retired == s->retired && s->stuck_free >= s->r->free_segments)
+		return -ENOSPC;
+	for (int pass = 0; pass < 4; pass++) {
+		uint32_t before = s->r->free_segments;
+		int ret = space_settle(s);
+		if (ret == 0 && s->r->free_segments >= enough)
+			return 0;
+		if (ret == 0 && space_log_bytes(s) > 2ull * s->r->segment_size)
+			ret = finish_checkpoint(s);
+		if (ret == 0 || ret == -ENOSPC)
+			ret = finish_cleaning(s);
+		if (ret == 0 || ret == -ENOSPC)
+			ret = space_settle(s);
+		if (ret < 0 && ret != -ENOSPC)
+			return ret;
+		if (s->r->free_segments <= before && pass > 0)
+			break;
+	}
+	s->stuck = s->r->free_segments < s->r->reserve;
+	s->stuck_retired = s->retired;
+	s->stuck_free = s->r->free_segments;
+	return s->stuck ? -ENOSPC : 0;
+}
