@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 struct findings {
 	struct json *json; /* NULL: lines for people */
@@ -95,5 +96,16 @@ int cmd_check(int argc, char **argv)
 		as_json = true;
 	}
 	const char *path = cli_one_path("check", argc, argv);
-	return path ? check(path, as_json) : CLI_USAGE;
+	if (!path)
+		return CLI_USAGE;
+	/* What changes while it is read would look damaged. */
+	int held = cli_hold(path);
+	if (held == -EBUSY) {
+		fprintf(stderr, "pst check: %s: a process is writing it; stop that first\n", path);
+		return CLI_USAGE;
+	}
+	int status = check(path, as_json);
+	if (held >= 0)
+		close(held);
+	return status;
 }

@@ -53,6 +53,12 @@ int cli_fail(const char *command, int status, const char *text);
  * wrong. */
 const char *cli_one_path(const char *command, int argc, char **argv);
 
+/*
+ * Keep writers away from a region while it is read (they lock it: media.h): a descriptor to close when done,
+ * -EBUSY: a writer has it, -ENOENT: there is nothing to hold, and opening will say why.
+ */
+int cli_hold(const char *path);
+
 /* Whole texts only, else false: "4096", "64k", "64M", "1G", "1GiB", "2T"; below 2^64. K is 1024. */
 bool cli_parse_size(const char *text, uint64_t *bytes);
 /* A decimal number from `low` to `high`. */

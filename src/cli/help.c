@@ -47,7 +47,7 @@ const char help_check[] =
     "example: pst check /var/lib/paste/first\n";
 
 const char help_serve[] =
-    "usage: pst serve PATH [--http HOST:PORT] [--public] [--max-body SIZE]\n"
+    "usage: pst serve PATH [--http HOST:PORT] [--public] [--max-body SIZE] [--connections N] [--spin]\n"
     "\n"
     "Serve the keys and streams of a region over HTTP/1.1. A reply says what is durable. Prints one line\n"
     "`ready http=HOST:PORT` once it can answer; SIGTERM and SIGINT close the region clean.\n"
@@ -55,13 +55,15 @@ const char help_serve[] =
     "  --http HOST:PORT    127.0.0.1:8080 if not given; port 0 lets the system choose\n"
     "  --public            allow an address that is not loopback: there is no authentication\n"
     "  --max-body SIZE     larger bodies are answered 413; 16M if not given\n"
+    "  --connections N     at most so many at once; 16384, or what the limit of open files allows\n"
+    "  --spin              never sleep while waiting: shorter latencies, one core busy\n"
     "\n"
     "  PUT, GET, DELETE /kv/KEY      a key's value\n"
     "  POST /log/STREAM              append an entry, answered by {\"seq\":N}\n"
     "  GET /log/STREAM/SEQ           an entry\n"
     "  GET /metrics                  counters, for Prometheus\n"
     "\n"
-    "exit status: 0 closed clean; 1 failed; 2 wrong usage\n"
+    "exit status: 0 closed clean; 1 it could not be opened or listened on, or the medium failed; 2 wrong usage\n"
     "\n"
     "example: pst serve /var/lib/paste/first --http 127.0.0.1:8080\n";
 
@@ -104,8 +106,9 @@ const char help_bench[] =
     "                      undecided change turned out to be is added to FILE, and must stay so.\n"
     "\n"
     "exit status: 0 done, nothing wrong; 1 wrong or lost, or answers other than 2xx, 507 (full) and 404 to\n"
-    "             GET and DELETE; 2 wrong usage, or FILE cannot be used; 3 the service could not be\n"
-    "             reached, or the connection was lost (FILE is complete, and can be checked later)\n"
+    "             GET and DELETE; 2 wrong usage, FILE cannot be used, or too many connections for this\n"
+    "             machine; 3 the service could not be reached, or the connection was lost (FILE is\n"
+    "             complete, and can be checked later)\n"
     "\n"
     "example: pst bench http://127.0.0.1:8080 -c 100 -d 10 --mix 50:40:10 --verify acked\n"
     "         pst bench http://127.0.0.1:8080 --check acked\n";

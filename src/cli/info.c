@@ -4,8 +4,10 @@
 #include "cli/json.h"
 #include "paste/store.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 /* Bytes that went to the medium for each byte that was acknowledged; counted since this opening. */
 static double amplification(const struct paste_store_stats *s)
@@ -24,7 +26,7 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static void print_table(const char *path, const struct paste_store_stats *s)
+static void print_table(const char *path, const struct paste_store_stats *s, bool in_use)
 {
 	char text[CLI_SIZE_TEXT];
 
@@ -38,7 +40,11 @@ static void print_table(const char *path, const struct paste_store_stats *s)
 		s->format, s->features_compat, s->features_ro_compat, s->features_incompat);
 	cli_row("medium", "%s (%s), %s", s->medium, s->backing, s->instruction);
 	cli_row("survives", "%s", s->survives);
-	cli_row("last time", "%s", s->clean ? "closed clean" : "crashed, or still open");
+	if (in_use)
+		cli_row("in use",
+			"a process is writing it: the figures are of one moment, and may not agree");
+	else
+		cli_row("last time", "%s", s->clean ? "closed clean" : "crashed");
 	cli_row("size", "%s", cli_size_text(text, s->size));
 	cli_row("segments", "%" PRIu64 " of %" PRIu64 " bytes, %" PRIu64 " free", s->segments,
 		s->segment_size, s->segments_free);
@@ -49,18 +55,19 @@ static void print_table(const char *path, const struct paste_store_stats *s)
 		s->streams, s->entries);
 	cli_row("live", "%s, %.1f %% of what fits", cli_size_text(text, s->live_bytes),
 		percent(s->live_bytes, s->capacity_bytes));
-	cli_row("in use", "%s, %.2f times the live bytes", cli_size_text(text, s->used_bytes),
+	cli_row("occupied", "%s, %.2f times the live bytes", cli_size_text(text, s->used_bytes),
 		space_amplification(s));
 	if (s->acknowledged_bytes)
 		cli_row("written", "%.2f bytes for each acknowledged one", amplification(s));
 	cli_row("opening",
-		"%" PRIu64 " us: %" PRIu64 " entries, %" PRIu64 " records after them, %" PRIu64 " torn bytes",
-		s->recovery_us, s->recovered_entries, s->recovered_records, s->torn_bytes);
+		"%" PRIu64 " us: %" PRIu64 " entries, %" PRIu64 " records after them, %" PRIu64
+		" torn ones cut off",
+		s->recovery_us, s->recovered_entries, s->recovered_records, s->torn_records);
 	cli_row("damage", "%" PRIu64 " found while opening%s", s->damage,
 		s->damage ? "; see 'pst check'" : "");
 }
 
-static void write_json(const char *path, const struct paste_store_stats *s)
+static void write_json(const char *path, const struct paste_store_stats *s, bool in_use)
 {
 	struct json j = {.out = stdout};
 
@@ -77,6 +84,7 @@ static void write_json(const char *path, const struct paste_store_stats *s)
 	json_string(&j, "backing", s->backing);
 	json_string(&j, "instruction", s->instruction);
 	json_string(&j, "survives", s->survives);
+	json_bool(&j, "in_use", in_use);
 	json_bool(&j, "clean", s->clean);
 	json_unsigned(&j, "size", s->size);
 	json_unsigned(&j, "segment_size", s->segment_size);
@@ -101,7 +109,7 @@ static void write_json(const char *path, const struct paste_store_stats *s)
 	json_unsigned(&j, "recovery_us", s->recovery_us);
 	json_unsigned(&j, "recovered_entries", s->recovered_entries);
 	json_unsigned(&j, "recovered_records", s->recovered_records);
-	json_unsigned(&j, "torn_bytes", s->torn_bytes);
+	json_unsigned(&j, "torn_records", s->torn_records);
 	json_unsigned(&j, "damage", s->damage);
 	json_end_object(&j);
 }
@@ -124,13 +132,17 @@ int cmd_info(int argc, char **argv)
 	struct paste_open_options options = {.path = cli_one_path("info", argc, argv), .read_only = true};
 	if (!options.path)
 		return CLI_USAGE;
-	if (paste_store_open(&options, &store, &error) < 0)
+	int held = cli_hold(options.path);
+	bool opened = paste_store_open(&options, &store, &error) == 0;
+	if (held >= 0)
+		close(held);
+	if (!opened)
 		return cli_fail("info", CLI_FAILED, error.text);
 	paste_store_stats(store, &stats);
 	paste_store_close(store);
 	if (as_json)
-		write_json(options.path, &stats);
+		write_json(options.path, &stats, held == -EBUSY);
 	else
-		print_table(options.path, &stats);
+		print_table(options.path, &stats, held == -EBUSY);
 	return CLI_OK;
 }

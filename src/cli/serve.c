@@ -149,7 +149,7 @@ static void tell_recovery(const struct serve *o)
 		" records after it, %" PRIu64 " torn bytes\n",
 		o->path, s.medium, s.survives, s.clean ? "closed clean" : "not closed",
 		(double)s.recovery_us / 1000, s.keys, s.streams, s.entries, s.recovered_entries,
-		s.recovered_records, s.torn_bytes);
+		s.recovered_records, s.torn_records);
 	if (s.damage)
 		fprintf(stderr,
 			"pst serve: %s: %" PRIu64

@@ -313,7 +313,7 @@ struct media *sim_open(const struct sim_options *o)
 	bool loses = (o->kind == SIM_ADR || o->kind == SIM_FILE) && !o->forgetful && !o->read_only;
 	if (loses) {
 		s->floor = need(malloc(o->size));
-		memcpy(s->floor, s->m.base, o->size);
+		memcpy(s->floor, o->floor ? o->floor : s->m.base, o->size);
 		s->slot = need(calloc(o->size / s->m.unit, sizeof(*s->slot)));
 		s->open = group_new();
 	}

@@ -53,7 +53,9 @@ struct sim_options {
 	enum sim_kind kind;
 	uint64_t size; /* bytes, a multiple of 4096 */
 	uint64_t seed;
-	const void *image; /* `size` bytes that the medium holds at the start; NULL: zeroes */
+	const void *image; /* `size` bytes that are there at the start; NULL: zeroes */
+	const void *floor; /* `adr`: what of it the medium is certain to hold, if a process died and its
+			      stores stand in the caches still; NULL: all */
 	uint8_t
 	    *memory;    /* the mapping, page-aligned; stays the caller's, with its content. NULL: made here */
 	uint8_t *left;  /* at close, what the medium is certain to hold is left here; NULL: nowhere */
@@ -109,6 +111,8 @@ void sim_crash_end(struct sim_crash *c);
 
 uint32_t sim_crash_units(const struct sim_crash *c);
 uint32_t sim_crash_written_back(const struct sim_crash *c); /* of them, leading */
+/* Some unit lies in [offset, offset + n). */
+bool sim_crash_touches(const struct sim_crash *c, uint64_t offset, uint64_t n);
 
 enum sim_image_kind {
 	SIM_IMAGE_FLOOR,    /* nothing uncertain arrived */

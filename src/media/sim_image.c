@@ -95,6 +95,14 @@ uint32_t sim_crash_written_back(const struct sim_crash *c)
 	return c->written_back;
 }
 
+bool sim_crash_touches(const struct sim_crash *c, uint64_t offset, uint64_t n)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->units[i].offset < offset + n && offset < c->units[i].offset + c->s->m.unit)
+			return true;
+	return false;
+}
+
 /* Mix of what is in `out` and the new content, in pieces. */
 static void mix(const struct sim_crash *c, const struct unit *u, struct sim_random *r, uint32_t piece,
 		uint8_t *out)

@@ -65,6 +65,7 @@ struct paste_region {
 	uint32_t fill_scan;       /* where the search for a partly free segment goes on */
 	uint32_t reserve;         /* whole segments that buffer_alloc leaves alone */
 	uint64_t live_bytes;
+	uint64_t live_buffers; /* with a live slice */
 
 	/* Recently dropped buffers, oldest first: reused before others because they are warm and, oldest first,
 	 * still in ascending order. */

@@ -100,7 +100,7 @@ void region_live_add(struct paste_region *r, struct paste_ref ref)
 
 	for (uint32_t b = ref.buffer; b <= last; b++) {
 		assert(r->buffer[b].live < UINT16_MAX);
-		r->buffer[b].live++;
+		r->live_buffers += r->buffer[b].live++ == 0;
 	}
 	r->segment[ref.buffer / r->per_segment].live_bytes += ref.length;
 	r->live_bytes += ref.length;
@@ -117,8 +117,10 @@ void region_live_drop(struct paste_region *r, struct paste_ref ref)
 	for (uint32_t b = ref.buffer; b <= last; b++) {
 		struct buffer *buf = &r->buffer[b];
 		assert(buf->live > 0);
-		buf->live--;
-		if (buf->live == 0 && buf->users == 0)
+		if (--buf->live > 0)
+			continue;
+		r->live_buffers--;
+		if (buf->users == 0)
 			segment_buffer_free(r, b);
 	}
 }

@@ -245,7 +245,7 @@ void answer_flush(struct service *s, struct connection *c)
 			break;
 		}
 	}
-	if (!c->replies && c->state == READ_NOTHING)
+	if (!c->replies && (c->state == READ_NOTHING || (s->draining && connection_is_idle(c))))
 		connection_drop(s, c, false);
 	else if (c->paused)
 		connection_go_on(s, c);

@@ -196,6 +196,9 @@ int checkpoint_begin(struct paste_store *s, bool clean)
 	assert(c->state == CHECKPOINT_IDLE);
 	if (s->error)
 		return s->error;
+	/* Asked before the logs are made to begin new segments, which an attempt in vain would waste. */
+	if (!space_checkpoint_fits(s))
+		return -ENOSPC;
 	c->state = CHECKPOINT_DAMAGE;
 	c->id++; /* a new one for each attempt, so that pages of one given up are never taken for this one's */
 	c->damage = 0;

@@ -70,9 +70,14 @@ bool cleaner_begin(struct paste_store *s)
 	struct cleaner *c = &s->cleaner;
 
 	assert(!c->active);
+	/* Looking costs a walk over all segments: not again before a good many values died. */
+	if (c->futile && s->retired - c->futile_retired < s->r->segments)
+		return false;
 	region_cache_drain(s->r);
 	c->victims = choose_victims(s);
-	if (c->victims == 0)
+	c->futile = c->victims == 0;
+	c->futile_retired = s->retired;
+	if (c->futile)
 		return false;
 	c->active = true;
 	c->in_streams = false;
@@ -102,26 +107,21 @@ static int touches_victim(void *arg, const struct extent *e, bool list)
 }
 
 /* All extents of a value, without the lists. */
-struct collector {
-	struct extent *extent;
-	size_t n, room;
-};
-
 static int collect_extent(void *arg, const struct extent *e, bool list)
 {
-	struct collector *all = arg;
+	struct cleaner *c = arg;
 
 	if (list)
 		return 0;
-	if (all->n == all->room) {
-		size_t room = all->room ? all->room * 2 : OP_REFS_MAX;
-		struct extent *more = realloc(all->extent, room * sizeof(*more));
+	if (c->extents_n == c->extents_room) {
+		size_t room = c->extents_room ? c->extents_room * 2 : OP_REFS_MAX;
+		struct extent *more = realloc(c->extents, room * sizeof(*more));
 		if (!more)
 			return -ENOMEM;
-		all->extent = more;
-		all->room = room;
+		c->extents = more;
+		c->extents_room = room;
 	}
-	all->extent[all->n++] = *e;
+	c->extents[c->extents_n++] = *e;
 	return 0;
 }
 
@@ -168,15 +168,17 @@ static int copy_slice(struct paste_store *s, struct paste_ref from, uint32_t *n,
  * rest is for the next step (*more). -EBADMSG: a slice is damaged, it must not be given a new checksum. */
 static int copy_out(struct paste_store *s, const struct entry *e, uint32_t *n, uint8_t *flags, uint64_t *moved, bool *more)
 {
-	struct collector all = {0};
+	struct cleaner *c = &s->cleaner;
 	bool dense = false;
-	int ret = op_each_extent(s->r, e->extent, e->refs, e->flags & OP_INDIRECT, collect_extent, &all);
+
+	c->extents_n = 0;
+	int ret = op_each_extent(s->r, e->extent, e->refs, e->flags & OP_INDIRECT, collect_extent, c);
 
 	*n = 0;
 	*flags = 0;
 	*more = false;
-	for (size_t i = 0; ret == 0 && i < all.n; i++) {
-		struct extent from = all.extent[i];
+	for (size_t i = 0; ret == 0 && i < c->extents_n; i++) {
+		struct extent from = c->extents[i];
 		if (!in_victim(s, from.ref) || *moved >= MOVE_MAX) {
 			*more |= in_victim(s, from.ref);
 			ret = output_add(s, n, from);
@@ -191,7 +193,6 @@ static int copy_out(struct paste_store *s, const struct entry *e, uint32_t *n, u
 		ret = copy_slice(s, from.ref, n, &dense);
 		*moved += from.ref.length;
 	}
-	free(all.extent);
 	return ret < 0 ? ret : value_lists(s, n, flags);
 }
 

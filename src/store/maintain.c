@@ -44,14 +44,14 @@ static int step_checkpoint(struct paste_store *s, uint32_t factor)
 	if (wants_checkpoint(s)) {
 		int ret = checkpoint_begin(s, false);
 		if (ret < 0)
-			return ret;
+			return ret == -ENOSPC ? 0 : ret; /* the cleaner comes first, then another attempt */
 	}
 	/* The longer the log has grown past its limit, the faster. */
 	uint64_t log = space_log_bytes(s), limit = space_log_limit(s);
 	if (log > limit + limit / 2)
 		factor *= 4;
 	int ret = checkpoint_step(s, STEP_OPS * factor);
-	return ret == -ENOSPC ? 0 : ret; /* the cleaner comes first, then another attempt */
+	return ret == -ENOSPC ? 0 : ret;
 }
 
 static int step_cleaner(struct paste_store *s, uint32_t factor)

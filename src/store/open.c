@@ -103,6 +103,7 @@ void store_abandon(struct paste_store *s)
 	free(s->round_log);
 	free(s->extents);
 	free(s->refs);
+	free(s->cleaner.extents);
 	free(s->tiny);
 	region_close(s->r);
 	free(s);

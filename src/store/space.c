@@ -65,6 +65,11 @@ void space_set_reserve(struct paste_store *s)
 	s->r->reserve = (uint32_t)segments_for(s, index_estimate(s)) + SPARE_SEGMENTS + s->logs;
 }
 
+bool space_checkpoint_fits(const struct paste_store *s)
+{
+	return s->r->free_segments >= segments_for(s, index_estimate(s)) + s->logs;
+}
+
 bool space_is_low(const struct paste_store *s)
 {
 	return s->r->free_segments < s->r->reserve + s->r->segments / 16 + 2;
@@ -118,6 +123,7 @@ static int finish_checkpoint(struct paste_store *s)
 
 static int finish_cleaning(struct paste_store *s)
 {
+	s->cleaner.futile = false; /* somebody waits: look again */
 	if (!s->cleaner.active && !cleaner_begin(s))
 		return 0;
 	int ret = 1;

@@ -44,8 +44,7 @@ static void region_stats(const struct paste_store *s, struct paste_store_stats *
 	st->buffer_size = r->buffer_size;
 	st->buffers = r->buffers;
 	st->buffers_free = (uint64_t)r->free_segments * r->per_segment + r->free_buffers + r->cache_count;
-	for (uint32_t b = 0; b < r->buffers; b++)
-		st->buffers_live += r->buffer[b].live > 0;
+	st->buffers_live = r->live_buffers;
 	st->used_bytes = (st->buffers - st->buffers_free) * r->buffer_size;
 	st->media_bytes_written = r->m->stats.bytes_written;
 	st->media_units = r->m->stats.units;

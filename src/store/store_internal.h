@@ -85,6 +85,10 @@ struct cleaner {
 	uint64_t sequence;
 	uint32_t victims;
 	bool again;         /* the last entry has more to move */
+	bool futile;        /* the last look found no victims, when ... */
+	uint64_t futile_retired; /* ... so many entries had been retired */
+	struct extent *extents; /* scratch: all of a value */
+	size_t extents_n, extents_room;
 	uint64_t skipped;   /* entries left alone because they are damaged */
 };
 
@@ -207,6 +211,7 @@ uint64_t space_log_limit(const struct paste_store *s); /* bytes of log that ask 
 uint64_t space_log_bytes(const struct paste_store *s); /* since the last one */
 void space_set_reserve(struct paste_store *s);
 bool space_is_low(const struct paste_store *s);
+bool space_checkpoint_fits(const struct paste_store *s);
 
 /* pack.c ------------------------------------------------------------------------------------------------------ */
 
