@@ -24,7 +24,7 @@ const char help_info[] =
     "usage: pst info PATH [--json]\n"
     "\n"
     "Say what a region is: name, medium and what it survives, sizes, buffers, logs, objects, whether the\n"
-    "last owner closed it, amplification. Reads only.\n"
+    "last owner closed it, amplification. Reads only; of a region that is being written, one moment.\n"
     "\n"
     "  --json              the same as one JSON object\n"
     "\n"
@@ -63,7 +63,7 @@ const char help_serve[] =
     "  GET /log/STREAM/SEQ           an entry\n"
     "  GET /metrics                  counters, for Prometheus\n"
     "\n"
-    "exit status: 0 closed clean; 1 it could not be opened or listened on, or the medium failed; 2 wrong usage\n"
+    "exit status: 0 closed clean; 1 not opened, not listening, or the medium failed; 2 wrong usage\n"
     "\n"
     "example: pst serve /var/lib/paste/first --http 127.0.0.1:8080\n";
 

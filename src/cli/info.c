@@ -132,11 +132,11 @@ int cmd_info(int argc, char **argv)
 	struct paste_open_options options = {.path = cli_one_path("info", argc, argv), .read_only = true};
 	if (!options.path)
 		return CLI_USAGE;
+	/* Only asked: whoever looks must not keep a service from starting. */
 	int held = cli_hold(options.path);
-	bool opened = paste_store_open(&options, &store, &error) == 0;
 	if (held >= 0)
 		close(held);
-	if (!opened)
+	if (paste_store_open(&options, &store, &error) < 0)
 		return cli_fail("info", CLI_FAILED, error.text);
 	paste_store_stats(store, &stats);
 	paste_store_close(store);
