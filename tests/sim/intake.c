@@ -56,11 +56,9 @@ static void packet_lands(struct life *life)
 {
 	if (!life->packet)
 		return;
-	uint32_t from = sim_below(&life->random, 8); /* not all of a buffer is written */
-	uint64_t offset = buffer_offset(life, life->taken[life->taken_n - 1]);
-
-	if (life->packet_at > from)
-		sim_device_write(life->m, offset + from, life->packet + from, life->packet_at - from);
+	/* Not all of a buffer is written. */
+	sim_device_write(life->m, buffer_offset(life, life->taken[life->taken_n - 1]), life->packet,
+			 life->packet_at);
 	free(life->packet);
 	life->packet = NULL;
 }

@@ -32,7 +32,7 @@ static void print_coverage(const struct run_options *o, const struct run_coverag
 	printf("  %llu changes, %llu replies told (%llu of them: absent), %llu refused when full, %llu times "
 	       "emptied and "
 	       "filled again,\n"
-	       "  %llu checkpoints, %llu segments cleaned, %llu records recovered, %llu torn bytes, %llu "
+	       "  %llu checkpoints, %llu segments cleaned, %llu records recovered, %llu torn records, %llu "
 	       "clean closes, "
 	       "%llu failed media,\n"
 	       "  %llu bodies packed, %llu with lists, %llu values held\n",
