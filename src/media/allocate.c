@@ -45,6 +45,9 @@ int backing_allocate(struct backing *b, const struct place *place, uint64_t size
 	/* Ask before, so that a file system that is too small does not run full for a while first. */
 	if (space_available(b, &available) && available < size)
 		return no_space(b, place, size, available, err);
+	/* There may come to be more huge pages than are free now: ask for them in any case. */
+	if (place->fs == PLACE_FS_HUGETLBFS && !available)
+		available = memory_huge_available(place->granule);
 	if (place->fs == PLACE_FS_TMPFS) {
 		rc = memory_check(size, b->path, err);
 		if (rc < 0)
@@ -55,10 +58,8 @@ int backing_allocate(struct backing *b, const struct place *place, uint64_t size
 	} while (rc == -EINTR);
 	if (rc == -EOPNOTSUPP) /* then the zeroes that are written next allocate */
 		rc = ftruncate(b->fd, (off_t)size) < 0 ? -errno : 0;
-	if (rc == -ENOSPC || (rc == -ENOMEM && place->fs == PLACE_FS_HUGETLBFS)) {
-		space_available(b, &available);
+	if (rc == -ENOSPC || (rc == -ENOMEM && place->fs == PLACE_FS_HUGETLBFS))
 		return no_space(b, place, size, available, err);
-	}
 	if (rc < 0)
 		return paste_fail(err, rc, "%s: cannot allocate its space: %s", b->path, strerror(-rc));
 	return 0;

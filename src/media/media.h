@@ -84,7 +84,9 @@ struct media_options {
 	const char *path;
 	enum media_kind kind;
 	bool read_only;      /* open: map without write permission and without the writer's lock */
-	uint64_t size;       /* create: bytes, a multiple of 4096 (of the device's alignment on device DAX) */
+	uint64_t size;       /* create: bytes, a multiple of 4096 (on device DAX of its alignment, on hugetlbfs of the
+				huge page); 0 on a device: all of it. open: 0, or map only the first so many bytes,
+				as for a region that does not fill its device */
 	bool force;          /* create: overwrite what is there */
 	bool hugepages;      /* `file`: resident memory from hugetlb if there is any, else memfd */
 };
@@ -93,8 +95,9 @@ struct media_options {
  * Create the backing of a region: a file of `size` bytes (allocated and written with zeroes, so that there is no
  * SIGBUS and no metadata commit later) or an existing device, and map it for writing with the writer's lock held.
  * A file is made under a temporary name beside the target and linked into place by media_publish(), so that a
- * failure leaves nothing behind. -EEXIST: there is something already (a file; a device whose first 64 KiB are
- * not zero) and !force. -ENOSPC, -EISDIR, -EBUSY (held by a writer, also under force), ...
+ * failure leaves nothing behind; a device is zeroed as far as it is used. -EEXIST: there is something already (a
+ * file; a device whose first 64 KiB are not zero) and !force. -ENOSPC, -EISDIR, -EBUSY (held by a writer, also under
+ * force), -EOPNOTSUPP (the kind cannot be had there), ...
  */
 int media_create(const struct media_options *options, struct media **medium, struct paste_error *err);
 
@@ -109,7 +112,10 @@ int media_publish(struct media *m, struct paste_error *err);
  */
 int media_open(const struct media_options *options, struct media **medium, struct paste_error *err);
 
-/* Wait for nothing, unmap, unlock, free. A created medium that was not published leaves nothing behind. */
+/*
+ * Unmap, unlock, free. Makes nothing durable: requests to the device that are under way are waited for, since they
+ * refer to the memory, new ones are not made. A created medium that was not published leaves nothing behind.
+ */
 void media_close(struct media *m);
 
 const char *media_kind_name(enum media_kind kind);                   /* "pmem", ... */

@@ -49,6 +49,22 @@ static uint64_t memory_available(void)
 	return kib * 1024;
 }
 
+uint64_t memory_huge_available(uint64_t page)
+{
+	char path[96];
+	unsigned long long pages = 0;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%llukB/free_hugepages",
+		 (unsigned long long)page / 1024);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%llu", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return pages * page;
+}
+
 int memory_check(uint64_t bytes, const char *path, struct paste_error *err)
 {
 	uint64_t available = memory_available();

@@ -18,6 +18,9 @@ void memory_size_text(uint64_t bytes, char text[32]);
  * out. */
 int memory_check(uint64_t bytes, const char *path, struct paste_error *err);
 
+/* Bytes in free huge pages of this size; 0 if that cannot be found out. */
+uint64_t memory_huge_available(uint64_t page);
+
 /*
  * Have every page of a shared mapping present, so that no later access faults, let alone with SIGBUS: `write`
  * for pages that may still have to be allocated. -EFAULT, -ENOMEM, -EHWPOISON: some could not be had.

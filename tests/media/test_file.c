@@ -320,5 +320,12 @@ int main(void)
 	    cmocka_unit_test(where_io_uring_is_forbidden_the_remedy_is_told),
 	};
 
+	struct scratch s;
+	const char *why;
+	if (!scratch_disk(&s, &why)) {
+		print_message("skipped: %s\n", why);
+		return 77;
+	}
+	scratch_remove(&s);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
