@@ -27,8 +27,8 @@
 #define CHUNK_MAX (2 << 20)
 #define NO_CLASS UINT8_MAX
 
-/* A freed object holds the address of the next one. Objects above `fresh` were never handed out: they are taken in
- * ascending order, so that memory is touched page after page. */
+/* A freed object holds the address of the next one. Objects above `fresh` were never handed out: they are
+ * taken in ascending order, so that memory is touched page after page. */
 struct slab_run {
 	struct slab_run *next, *previous; /* in the list of its class, or (next only) of empty runs */
 	void *freed;
@@ -48,14 +48,15 @@ static unsigned class_of(size_t size)
 		return 0;
 	if (size <= 128)
 		return (unsigned)((size + 7) / 8 - 2);
-	unsigned doubling = 63 - (unsigned)__builtin_clzll(size - 1); /* 2^doubling < size <= 2^(doubling + 1) */
+	unsigned doubling =
+	    63 - (unsigned)__builtin_clzll(size - 1); /* 2^doubling < size <= 2^(doubling + 1) */
 	return 15 + (doubling - 7) * 8 + (unsigned)((size - 1) >> (doubling - 3)) - 8;
 }
 
 static size_t class_size(unsigned class)
 {
 	if (class < 15)
-		return 16 + 8 * (size_t)class;
+		return 16 + 8 * (size_t) class;
 	unsigned doubling = 7 + (class - 15) / 8;
 	return ((size_t)9 + (class - 15) % 8) << (doubling - 3);
 }
@@ -92,7 +93,7 @@ static uint8_t *run_end(const struct slab *s, const struct slab_run *run)
 static bool chunk_add(struct slab *s)
 {
 	struct slab_chunk *chunk =
-		s->memory.map ? s->memory.map(s->memory.arg, s->chunk_size) : map_chunk(s->chunk_size);
+	    s->memory.map ? s->memory.map(s->memory.arg, s->chunk_size) : map_chunk(s->chunk_size);
 	if (!chunk)
 		return false;
 	assert(((uintptr_t)chunk & (s->chunk_size - 1)) == 0);
@@ -142,7 +143,7 @@ static struct slab_run *run_add(struct slab *s, unsigned class)
 	size_t size = class_size(class);
 
 	s->empty = run->next;
-	run->class = (uint8_t)class;
+	run->class = (uint8_t) class;
 	run->freed = NULL;
 	run->fresh = run_start(s, run);
 	run->end = run->fresh + (size_t)(run_end(s, run) - run->fresh) / size * size;
@@ -222,8 +223,8 @@ void slab_free(struct slab *s, void *p, size_t size)
 	s->in_use -= rounded;
 	if (was_full)
 		partial_push(s, run);
-	/* The last run with room stays with its class: else one object freed and taken again and again would set
-	 * up a run each time. */
+	/* The last run with room stays with its class: else one object freed and taken again and again would
+	 * set up a run each time. */
 	if (run->live == 0 && (run->next || run->previous)) {
 		partial_remove(s, run);
 		run->class = NO_CLASS;

@@ -101,7 +101,8 @@ static inline unsigned inner_search(const struct tree_inner *inner, const uint8_
 	return low;
 }
 
-static inline int item_compare(const struct tree *t, const void *item, const uint8_t *key, size_t length, size_t skip)
+static inline int item_compare(const struct tree *t, const void *item, const uint8_t *key, size_t length,
+			       size_t skip)
 {
 	size_t item_length;
 	const uint8_t *item_key = t->key_of(item, &item_length);
@@ -133,7 +134,9 @@ static inline unsigned leaf_search(const struct tree *t, const struct tree_leaf 
 	return low;
 }
 
-/* Ask for the lines that a search in the node will read, all at once: one miss instead of one a step. */
+/* Ask for the lines that a search in the node will read, all at once: one miss instead of one a step (half
+ * the time of a lookup). Asking for the item pointers too gains nothing: the processor runs on into them by
+ * itself. */
 static inline void node_prefetch(const void *node)
 {
 	for (size_t line = 0; line < offsetof(struct tree_leaf, item); line += 64)
@@ -170,8 +173,10 @@ void *tree_find(const struct tree *t, const void *key, size_t length)
 	return found ? leaf->item[index] : NULL;
 }
 
-/* The first item with a key > (or >=) the given one, as leaf and index; NULL key: the very first. NULL: none. */
-struct tree_leaf *tree_seek(const struct tree *t, const void *key, size_t length, bool or_equal, unsigned *index)
+/* The first item with a key > (or >=) the given one, as leaf and index; NULL key: the very first. NULL: none.
+ */
+struct tree_leaf *tree_seek(const struct tree *t, const void *key, size_t length, bool or_equal,
+			    unsigned *index)
 {
 	bool found;
 
@@ -263,7 +268,8 @@ static struct tree_separator *separator_between(struct tree *t, const uint8_t *l
 struct split {
 	struct tree_separator *separator;
 	struct tree_leaf *right;
-	struct tree_inner *inner[TREE_HEIGHT_MAX + 1]; /* one for each full node on the path, and a new root */
+	struct tree_inner
+	    *inner[TREE_HEIGHT_MAX + 1]; /* one for each full node on the path, and a new root */
 	unsigned inners;
 	unsigned at;    /* items before this index stay in the left leaf */
 	bool ascending; /* leave the left nodes full: nothing more will come there */
@@ -298,8 +304,8 @@ static bool split_reserve(struct tree *t, const struct tree_position *at, struct
 	return split->right;
 }
 
-/* Where to cut the full leaf, and the separator that comes between. Ascending keys cut it where they go on. A new key
- * at the cut goes to the left, but it begins the right part if that would be empty. */
+/* Where to cut the full leaf, and the separator that comes between. Ascending keys cut it where they go on. A
+ * new key at the cut goes to the left, but it begins the right part if that would be empty. */
 static bool split_choose(struct tree *t, const struct tree_position *at, struct split *split)
 {
 	const struct tree_leaf *leaf = at->leaf;
@@ -345,7 +351,8 @@ static void split_leaf(struct tree *t, const struct tree_position *at, const str
 	leaf_insert(to, index, tree_prefix(at->key, at->length, to->skip), item);
 }
 
-/* Split a full inner node, `separator` and `right` being put in at index. The new node; *separator: what goes up. */
+/* Split a full inner node, `separator` and `right` being put in at index. The new node; *separator: what goes
+ * up. */
 static struct tree_inner *split_inner(struct tree_inner *inner, unsigned index, struct tree_inner *new,
 				      struct tree_separator **separator, void *right, bool ascending)
 {
@@ -380,7 +387,8 @@ static void split_path(struct tree *t, const struct tree_position *at, struct sp
 			tree_inner_insert(inner, index, separator, right);
 			return;
 		}
-		right = split_inner(inner, index, split->inner[--split->inners], &separator, right, split->ascending);
+		right = split_inner(inner, index, split->inner[--split->inners], &separator, right,
+				    split->ascending);
 	}
 	struct tree_inner *root = split->inner[--split->inners];
 	tree_inner_fill(root, &separator, (void *[]){t->root, right}, 1);

@@ -2,7 +2,8 @@
 /* The parts of a node's upkeep that insertion and removal share. */
 #include "store/tree_node.h"
 
-/* Change what the leaf's prefixes leave out. Looks at every key, so the items are fetched all at once before. */
+/* Change what the leaf's prefixes leave out. Looks at every key, so the items are fetched all at once before.
+ */
 void tree_leaf_set_skip(const struct tree *t, struct tree_leaf *leaf, size_t skip)
 {
 	if (leaf->skip == skip)
@@ -32,8 +33,8 @@ void tree_inner_index(struct tree_inner *inner)
 		inner->prefix[i] = separator_prefix(inner, inner->separator[i]);
 }
 
-void tree_inner_fill(struct tree_inner *inner, struct tree_separator *const *separators, void *const *children,
-		     unsigned n)
+void tree_inner_fill(struct tree_inner *inner, struct tree_separator *const *separators,
+		     void *const *children, unsigned n)
 {
 	inner->n = (uint16_t)n;
 	memcpy(inner->separator, separators, n * sizeof(*separators));
@@ -42,7 +43,8 @@ void tree_inner_fill(struct tree_inner *inner, struct tree_separator *const *sep
 }
 
 /* Put in the separator with this index and the child to its right. There is room. */
-void tree_inner_insert(struct tree_inner *inner, unsigned index, struct tree_separator *separator, void *right)
+void tree_inner_insert(struct tree_inner *inner, unsigned index, struct tree_separator *separator,
+		       void *right)
 {
 	const struct tree_separator *first = inner->separator[0];
 	size_t common = tree_common(separator->bytes, separator->length, first->bytes, first->length);
@@ -66,7 +68,8 @@ size_t tree_fence_skip(const struct tree_separator *left, const struct tree_sepa
 	return left && right ? tree_common(left->bytes, left->length, right->bytes, right->length) : 0;
 }
 
-/* The separators around the position's leaf: the nearest above it on either side. NULL: it is the first, or last. */
+/* The separators around the position's leaf: the nearest above it on either side. NULL: it is the first, or
+ * last. */
 void tree_fences(const struct tree *t, const struct tree_position *at, const struct tree_separator **left,
 		 const struct tree_separator **right)
 {

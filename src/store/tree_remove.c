@@ -14,7 +14,8 @@ static void inner_remove(struct tree_inner *inner, unsigned index)
 	inner->n--; /* skip stays: what is left has at least as much in common */
 }
 
-/* Of two neighbours under one parent, make one if they fit well, else, if one has run out of separators, share. */
+/* Of two neighbours under one parent, make one if they fit well, else, if one has run out of separators,
+ * share. */
 static void inner_join(struct tree *t, struct tree_inner *parent, unsigned index)
 {
 	struct tree_inner *left = parent->child[index], *right = parent->child[index + 1];

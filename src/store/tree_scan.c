@@ -32,7 +32,8 @@ size_t tree_scan(const struct tree *t, const void *after, size_t length, void **
 	unsigned index;
 	size_t n = 0;
 
-	for (struct tree_leaf *leaf = tree_seek(t, after, length, false, &index); leaf && n < max; leaf = leaf->next) {
+	for (struct tree_leaf *leaf = tree_seek(t, after, length, false, &index); leaf && n < max;
+	     leaf = leaf->next) {
 		size_t some = leaf->n - index;
 		if (some > max - n)
 			some = max - n;
