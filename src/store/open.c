@@ -100,6 +100,7 @@ void store_abandon(struct paste_store *s)
 	free(s->damage);
 	free(s->checkpoint.segments.segment);
 	free(s->checkpoint_segments.segment);
+	free(s->pack_full.segment);
 	free(s->round_log);
 	free(s->extents);
 	free(s->refs);

@@ -25,8 +25,18 @@ void pack_commit(struct paste_store *s)
 	p->committed = p->tail;
 }
 
+void pack_retire(struct paste_store *s)
+{
+	struct segment_list *full = &s->pack_full;
+
+	for (size_t i = 0; i < full->n; i++)
+		region_segment_retire(s->r, full->segment[i]);
+	full->n = 0;
+}
+
 void pack_close(struct paste_store *s)
 {
+	pack_retire(s);
 	if (s->pack.segment == SEGMENT_NONE)
 		return;
 	pack_commit(s);
@@ -34,12 +44,23 @@ void pack_close(struct paste_store *s)
 	s->pack = (struct pack){.segment = SEGMENT_NONE};
 }
 
+/* A full segment keeps its role until the round is closed: what was put into it last is not owned yet, and retiring
+ * it now would make the buffers under that free. */
+static bool pack_leave(struct paste_store *s)
+{
+	if (!segment_list_add(&s->pack_full, s->pack.segment))
+		return false;
+	pack_commit(s);
+	s->pack = (struct pack){.segment = SEGMENT_NONE};
+	return true;
+}
+
 uint32_t pack_alloc(struct paste_store *s, uint32_t wanted, struct paste_ref *ref)
 {
 	struct pack *p = &s->pack;
 
-	if (p->segment != SEGMENT_NONE && p->tail == s->r->segment_size)
-		pack_close(s);
+	if (p->segment != SEGMENT_NONE && p->tail == s->r->segment_size && !pack_leave(s))
+		return 0;
 	if (p->segment == SEGMENT_NONE) {
 		uint32_t segment = region_segment_take(s->r, SEGMENT_PACK);
 		if (segment == SEGMENT_NONE)

@@ -28,6 +28,7 @@ int64_t paste_store_commit(struct paste_store *s)
 {
 	if (s->error)
 		return s->error;
+	pack_retire(s);
 	if (!store_dirty(s))
 		return (int64_t)s->round - 1;
 	pack_commit(s);

@@ -135,6 +135,7 @@ struct paste_store {
 
 	uint32_t tiny_max, small_max; /* bytes: value in the entry, value in the record */
 	struct pack pack;
+	struct segment_list pack_full; /* filled since the last commit */
 	struct checkpoint checkpoint;
 	struct segment_list checkpoint_segments; /* of the current one */
 	uint64_t log_floor[LOGS_MAX]; /* log bytes at the current checkpoint */
@@ -219,6 +220,7 @@ bool space_checkpoint_fits(const struct paste_store *s);
 uint32_t pack_alloc(struct paste_store *s, uint32_t wanted, struct paste_ref *ref);
 bool pack_dirty(const struct paste_store *s);
 void pack_commit(struct paste_store *s);
+void pack_retire(struct paste_store *s); /* the full segments; between two changes only */
 void pack_close(struct paste_store *s);
 
 /* checkpoint.c, clean.c: one bounded step each; 1 if there is more, 0 if not, or a negative errno ---------------- */
