@@ -21,7 +21,10 @@
 
 static uint32_t fill_class(const struct paste_store *s, uint32_t segment)
 {
-	return (uint32_t)((uint64_t)s->r->segment[segment].live_bytes * (CLASSES - 1) >> s->r->segment_shift);
+	uint64_t class = (uint64_t)s->r->segment[segment].live_bytes * (CLASSES - 1) >> s->r->segment_shift;
+
+	/* What a moved value left where it was is counted twice until its old entry is gone. */
+	return class < CLASSES ? (uint32_t)class : CLASSES - 1;
 }
 
 static bool may_be_victim(const struct paste_store *s, uint32_t segment)
