@@ -17,7 +17,8 @@ struct doomed {
 	const struct history *history; /* that its images are judged by */
 	bool torn;                     /* recovering, and the image that is being recovered was `torn` */
 	uint32_t generation;
-	bool recovering;
+	bool recovering, fills_first;
+	uint32_t steps; /* to live */
 	uint64_t events;
 	uint64_t next_point; /* in events */
 	uint32_t gap;        /* at most, between crash points */
@@ -178,37 +179,59 @@ static void on_event(void *arg, struct media *m, enum sim_event event)
 	crash_point(d, event);
 }
 
-/* When to crash, and how much to look at: less in later generations, of which there are more. */
+#define EVENTS_A_STEP 40 /* about */
+
+/* How long to live, when to crash, and how much to look at: less in later generations, of which there are
+ * more. */
 static void draw_doom(struct doomed *d)
 {
-	static const uint32_t budget[GENERATIONS] = {80, 30, 14}, descents[GENERATIONS] = {3, 2, 0};
-	static const uint32_t gaps[] = {2, 8, 32, 128}, starts[] = {20, 200, 1500, 6000};
+	static const uint32_t budget[GENERATIONS] = {120, 40, 16}, descents[GENERATIONS] = {3, 2, 0};
+	static const uint32_t lengths[] = {10, 40, 150, 400};
 	struct sim_random *r = &d->random;
 	uint32_t i = d->generation - 1;
 
-	d->images_left = budget[i];
-	d->descents_left = descents[i];
-	d->images_a_point = sim_chance(r, 4) ? 40 : sim_between(r, 4, 12);
-	d->gap = gaps[sim_below(r, 4)];
-	d->next_point = sim_below(r, starts[sim_below(r, d->generation == 1 ? 4 : 2)]);
 	if (d->run->options.every_point) {
+		d->steps = d->generation == 1 ? 12 : 4;
 		d->images_left = d->generation == 1 ? UINT32_MAX : 16;
 		d->images_a_point = 8;
 		d->gap = 1;
-		d->next_point = 0;
 		d->descents_left = d->generation == 1 ? 100 : descents[i];
+		return;
 	}
+	d->steps = sim_below(r, lengths[sim_below(r, d->generation == 1 ? 4 : 2)]) + (d->generation == 1);
+	d->images_left = budget[i];
+	d->descents_left = descents[i];
+	d->images_a_point = sim_chance(r, 6) ? 40 : sim_between(r, 4, 12);
+	if (sim_chance(r, 3)) { /* one place, closely looked at */
+		d->gap = 3;
+		d->next_point = sim_below(r, d->steps * EVENTS_A_STEP + 1);
+	} else { /* all over */
+		d->gap = d->steps * EVENTS_A_STEP / 4 + 1;
+		d->next_point = sim_below(r, d->gap);
+	}
+	/* When a life begins with a recovery, that is where it is most likely to break. */
+	if (d->generation > 1 && sim_chance(r, 2))
+		d->next_point = sim_below(r, 20);
+	d->fills_first = d->generation == 1 && sim_chance(r, 2);
+}
+
+/* Full regions are where cleaning, refusing and making room happen: get there before looking closely. */
+static void fill_up(struct doomed *d)
+{
+	uint64_t refused = d->run->coverage->refused_full;
+	uint32_t deletes = d->life.deletes;
+
+	d->life.deletes = 0;
+	for (int i = 0; i < 300 && d->run->coverage->refused_full == refused; i++)
+		if (!life_step(&d->life))
+			return;
+	d->life.deletes = deletes;
+	d->life.steps = 0;
 }
 
 static void works(struct doomed *d)
 {
-	uint32_t steps = 1200;
-
-	if (d->run->options.every_point)
-		steps = d->generation == 1 ? 12 : 4;
-	else if (d->generation > 1)
-		steps = sim_below(&d->random, 60);
-	while (d->images_left && d->life.steps < steps)
+	while (d->images_left && d->life.steps < d->steps)
 		if (!life_step(&d->life))
 			break;
 }
@@ -300,6 +323,8 @@ static void live(struct run *run, uint32_t generation, const struct legacy *lega
 	run_enter(run, &frame, "generation %u", generation);
 	struct history *h = legacy->image ? recover(run, d, legacy) : create(run, d);
 	d->history = h;
+	if (d->fills_first)
+		fill_up(d);
 	sim_set_hook(d->m, on_event, d);
 	works(d);
 	count_work(run, d);
@@ -330,7 +355,9 @@ void crash_run(const struct run_options *options, uint64_t seed, struct run_cove
 	if (sim_chance(&run.random, 8))
 		run.size = 2 << 20;
 	run.buffer_size = options->kind == SIM_FILE || sim_chance(&run.random, 4) ? 4096 : 2048;
+	run_watch(&run);
 	live(&run, 1, &(struct legacy){0});
+	run_watch(NULL);
 	run_end(&run);
 	coverage->seeds++;
 }

@@ -301,6 +301,7 @@ void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips
 	memset(p.image, 0, run.size);
 	struct sim_options o = {
 	    .kind = options->kind, .size = run.size, .memory = p.image, .forgetful = true, .seed = seed};
+	run_watch(&run);
 	run_enter(&run, &frame, "damage");
 	fill(&p, &o);
 	usage_map(p.image, run.size, p.map, used);
@@ -320,6 +321,7 @@ void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips
 		counts->used[use] += used[use];
 	history_free(p.h);
 	run_leave(&run, &frame);
+	run_watch(NULL);
 	run_block_put(&run, p.image);
 	run_block_put(&run, p.map);
 	run_end(&run);

@@ -116,13 +116,13 @@ struct shape {
 
 static struct shape draw_shape(struct life *life, uint32_t length)
 {
-	uint32_t size = paste_buffer_size(life->r);
+	uint32_t size = paste_buffer_size(life->r), pieces = sim_chance(&life->random, 3) ? 300 : 40;
 
 	switch (sim_below(&life->random, 4)) {
 	case 0: /* TCP segments, a packet a buffer */
 		return (struct shape){true, 100, 1, 1448};
 	case 1: /* chunks */
-		return (struct shape){false, 12, 1 + length / 300, 1 + length / 20};
+		return (struct shape){false, 12, 1 + length / pieces / 2, 1 + length * 2 / pieces};
 	default: /* a socket fills buffer after buffer */
 		return (struct shape){false, sim_chance(&life->random, 2) ? 0 : 200, size, size};
 	}

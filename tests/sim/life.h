@@ -65,6 +65,7 @@ struct life {
 	struct hold holds[HOLDS_MAX];
 	uint64_t committed, durable; /* rounds, as the store said */
 	uint64_t steps;
+	int64_t damage; /* known since the store was opened */
 };
 
 /* The store is open. h becomes the life's. */

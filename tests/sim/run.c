@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "run.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,14 @@ static void print_frames(const struct run_frame *frame)
 	fprintf(stderr, "  %s\n", frame->text);
 }
 
+static void print_again(const struct run *run)
+{
+	print_frames(run->frame);
+	fprintf(stderr, "again: %s --kind %s --logs %u --seed %llu%s\n", run->options.program,
+		sim_kind_name(run->options.kind), run->options.logs, (unsigned long long)run->seed,
+		run->options.every_point ? " --every-point" : "");
+}
+
 void run_broken(struct run *run, const char *format, ...)
 {
 	va_list ap;
@@ -40,12 +49,29 @@ void run_broken(struct run *run, const char *format, ...)
 	vfprintf(stderr, format, ap);
 	va_end(ap);
 	fprintf(stderr, "\n");
-	print_frames(run->frame);
-	fprintf(stderr, "again: %s --kind %s --logs %u --seed %llu%s\n", run->options.program,
-		sim_kind_name(run->options.kind), run->options.logs, (unsigned long long)run->seed,
-		run->options.every_point ? " --every-point" : "");
+	print_again(run);
 	/* Without unwinding: the stores of all generations are still open. */
 	_exit(1);
+}
+
+static struct run *watched; /* for the signal handler */
+
+static void on_signal(int number)
+{
+	fprintf(stderr, "BROKEN: %s\n", number == SIGABRT ? "an assertion failed" : "the program fell");
+	if (watched)
+		print_again(watched);
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+void run_watch(struct run *run)
+{
+	watched = run;
+	signal(SIGABRT, run ? on_signal : SIG_DFL);
+#ifndef __SANITIZE_ADDRESS__ /* which has more to say about it */
+	signal(SIGSEGV, run ? on_signal : SIG_DFL);
+#endif
 }
 
 uint8_t *run_block(struct run *run)

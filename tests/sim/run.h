@@ -50,6 +50,10 @@ void run_leave(struct run *run, struct run_frame *frame);
 /* A promise is broken: say which and how to see it again, and end the process with status 1. */
 _Noreturn void run_broken(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* An assertion or a fault in the code under test is told the same way, while `run` is under way. NULL: no
+ * longer. */
+void run_watch(struct run *run);
+
 /* Memory as large as the medium. */
 uint8_t *run_block(struct run *run);
 void run_block_put(struct run *run, uint8_t *block);

@@ -14,12 +14,13 @@ void life_begin(struct life *life, struct run *run, struct media *m, struct past
 	life->s = s;
 	life->r = paste_store_region(s);
 	life->h = h;
+	life->damage = paste_store_check(s, NULL, NULL);
 	life->value_max = (const uint32_t[]){64, 800, 5000, 12000, 40960, 40960}[sim_below(r, 6)];
 	if (life->value_max > paste_store_value_max(s))
 		life->value_max = paste_store_value_max(s);
 	life->ring_want = sim_between(r, 1, RING_MAX / 2);
 	life->batch_max = sim_between(r, 1, 12);
-	life->deletes = sim_between(r, 1, 6);
+	life->deletes = sim_below(r, 6);
 	if (sim_chance(r, 8)) {
 		life->failing = true;
 		sim_fail(m, sim_between(r, 1, 100), -EIO);
@@ -288,6 +289,24 @@ static bool maintain(struct life *life)
 	return true;
 }
 
+static void print_damage(void *arg, const struct paste_damage *damage)
+{
+	struct life *life = arg;
+
+	if (life->damage-- <= 0)
+		run_broken(life->run, "check of a running store finds: %s (at 0x%llx)", damage->what,
+			   (unsigned long long)damage->offset);
+}
+
+/* Every buffer is owned as often as it is named, at any time. */
+static void check_ownership(struct life *life)
+{
+	int64_t damage = paste_store_check(life->s, NULL, NULL);
+
+	if (damage != life->damage)
+		paste_store_check(life->s, print_damage, life);
+}
+
 bool life_step(struct life *life)
 {
 	struct sim_random *r = &life->random;
@@ -308,6 +327,8 @@ bool life_step(struct life *life)
 		holds_put(life);
 	if (sim_chance(r, 4))
 		intake_flood(life);
+	if (sim_chance(r, 8))
+		check_ownership(life);
 	return true;
 }
 
