@@ -13,7 +13,8 @@
  *
  *	poll the stack ──► put / get / append ... (result.round) ──► commit ──► poll ──► send replies of durable rounds
  *
- * After the medium failed, every call that changes or waits returns its errno and nothing more is acknowledged.
+ * After the medium failed, every call that changes or waits returns an error and nothing more is acknowledged. What is
+ * durable can still be read; reading anything that depends on a round that will never be is -EIO.
  */
 #ifndef PASTE_STORE_H
 #define PASTE_STORE_H
@@ -99,7 +100,7 @@ struct paste_value {
 	uint32_t n;
 };
 
-/* -ENOENT: not there. -EBADMSG: it is damaged, or lies where damage may have hidden it; never served. */
+/* -ENOENT: not there. -EIO: see above. -EBADMSG: it is damaged, or lies where damage may have hidden it; never served. */
 int paste_store_get(struct paste_store *s, const void *key, size_t key_length, struct paste_value *value);
 int paste_store_read(struct paste_store *s, const void *name, size_t name_length, uint64_t sequence,
 		     struct paste_value *value);

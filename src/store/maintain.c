@@ -62,6 +62,21 @@ static int step_cleaner(struct paste_store *s, uint32_t factor)
 	return ret == -ENOSPC ? 0 : ret;
 }
 
+/* Nobody else will close the round that holds what this step wrote. */
+static int idle_end(struct paste_store *s, bool more)
+{
+	int64_t round = paste_store_commit(s);
+
+	if (round < 0)
+		return (int)round;
+	if (more)
+		return 1;
+	if (s->round_count > 0 || !store_wants_seal(s))
+		return 0;
+	int ret = store_seal(s);
+	return ret == -ENOSPC ? 0 : ret;
+}
+
 int paste_store_maintain(struct paste_store *s, bool idle)
 {
 	if (s->error)
@@ -78,11 +93,7 @@ int paste_store_maintain(struct paste_store *s, bool idle)
 	int cleaning = step_cleaner(s, factor);
 	if (cleaning < 0)
 		return cleaning;
-	if (busy || cleaning)
-		return 1;
-	if (idle && s->round_count == 0 && !store_dirty(s) && store_wants_seal(s)) {
-		int ret = store_seal(s);
-		return ret == -ENOSPC ? 0 : ret;
-	}
-	return 0;
+	if (idle)
+		return idle_end(s, busy || cleaning);
+	return busy || cleaning;
 }

@@ -40,6 +40,8 @@ static int read_entry(struct paste_store *s, const struct entry *e, struct paste
 
 	*value = (struct paste_value){
 		.round = pending_round(s, e->mark), .version = e->version, .length = e->length};
+	if (s->error && value->round)
+		return -EIO; /* it will never be durable, and what it replaced is gone */
 	if (e->flags & OP_INLINE) {
 		value->bytes = entry_bytes(e);
 		return 0;
@@ -61,8 +63,6 @@ static int read_entry(struct paste_store *s, const struct entry *e, struct paste
 int paste_store_get(struct paste_store *s, const void *key, size_t key_length, struct paste_value *value)
 {
 	*value = (struct paste_value){0};
-	if (s->error)
-		return -EIO;
 	if (key_length < 1 || key_length > PASTE_KEY_MAX)
 		return -EINVAL;
 	s->c.reads++;
@@ -74,15 +74,13 @@ int paste_store_get(struct paste_store *s, const void *key, size_t key_length, s
 		value->round = pending_round(s, e->mark);
 	else if (lost_covers(s, false, key, key_length))
 		return -EBADMSG;
-	return -ENOENT;
+	return s->error && value->round ? -EIO : -ENOENT;
 }
 
 int paste_store_read(struct paste_store *s, const void *name, size_t name_length, uint64_t sequence,
 		     struct paste_value *value)
 {
 	*value = (struct paste_value){0};
-	if (s->error)
-		return -EIO;
 	if (name_length < 1 || name_length > PASTE_KEY_MAX)
 		return -EINVAL;
 	s->c.reads++;
@@ -95,7 +93,7 @@ int paste_store_read(struct paste_store *s, const void *name, size_t name_length
 		value->round = pending_round(s, st->mark);
 	if (st ? sequence >= st->first && sequence < st->next : lost_covers(s, true, name, name_length))
 		return -EBADMSG; /* its number was given, its bytes are lost */
-	return -ENOENT;
+	return s->error && value->round ? -EIO : -ENOENT;
 }
 
 void paste_value_put(struct paste_store *s, const struct paste_value *value)
