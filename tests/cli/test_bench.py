@@ -240,6 +240,50 @@ class Crashes(Bench):
             s.keys[state['name']] = state['new']
             self.assertEqual(self.check(s, status=1, lost=None)['checked'], len(keys))
 
+    def test_what_a_load_saw_must_stay(self):
+        new = {}
+
+        def on_write(service, number, method, name, body):
+            if number == 50:
+                new[name] = body
+                return 500, False
+            return None
+
+        with ModelService(on_write) as s:
+            self.load(s, '-c', 1, '--keys', 1, n=50, mix='1:0:0', status=1)
+            self.load(s, '-c', 1, '--keys', 1, n=1, mix='0:1:0')
+            s.keys.update(new)
+            self.assertEqual(self.check(s, status=1, lost=None)['checked'], 1)
+
+    def test_an_append_that_was_seen_not_to_be_there_must_not_appear(self):
+        state = {}
+
+        def on_write(service, number, method, name, body):
+            if number == 50:
+                state[name] = body
+                return 500, False
+            return None
+
+        with ModelService(on_write) as s:
+            self.load(s, '-c', 1, '--streams', 1, n=50, mix='0:0:1', status=1)
+            self.assertEqual(self.check(s)['undecided_did_not'], 1)
+            for name, body in state.items():
+                s._write('POST', name, body)
+            self.load(s, '-c', 1, '--streams', 1, n=10, mix='0:0:1')
+            result = self.check(s, status=1, wrong=1)
+            self.assertIn('no open append accounts for', result['findings'][0])
+
+    def test_one_lost_connection_ends_the_load(self):
+        def on_write(service, number, *_):
+            if number == 100:
+                raise ConnectionError
+
+        with ModelService(on_write) as s:
+            result = self.load(s, n=20000, status=3, mix='1:0:0')
+            self.assertLess(result['requests'], 1000)
+            self.assertEqual(result['undecided'], 1)
+            self.check(s)
+
     def test_the_load_itself_is_killed(self):
         for _ in range(3):
             with ModelService() as s:
@@ -324,6 +368,9 @@ class Faults(Bench):
     def test_a_value_cut_short(self):
         self.damaged(lambda s: any_key(s, lambda keys, n: keys.update({n: keys[n][:-1]})), '99 bytes that are', wrong=1)
 
+    def test_a_value_with_something_behind_it(self):
+        self.damaged(lambda s: any_key(s, lambda keys, n: keys.update({n: keys[n] + b'!'})), '101 bytes that are', wrong=1)
+
     def test_an_older_value(self):
         with ModelService() as s:
             self.load(s, mix='1:0:0')
@@ -350,6 +397,14 @@ class Faults(Bench):
             name = next(n for n in sorted(old) if n not in s.keys)
             s.keys[name] = old[name]
             self.found(s, 'should be absent', lost=1)
+
+    def test_a_deleted_key_is_back_with_nothing_in_it(self):
+        with ModelService() as s:
+            self.load(s, mix='1:0:0')
+            name = sorted(s.keys)[0]
+            self.load(s, mix='0:0:0:1')
+            s.keys[name] = b''
+            self.found(s, '0 bytes that are not', wrong=1)
 
     def test_another_keys_value(self):
         with ModelService() as s:
@@ -425,6 +480,12 @@ class Faults(Bench):
 
     def test_a_sequence_number_given_twice(self):
         self.run_fault('duplicate', 'given to two appends', lost=None)
+
+    def test_a_sequence_number_given_twice_is_seen_while_loading(self):
+        with ModelService(lambda s, n, *_: 'duplicate' if n == 50 else None) as s:
+            result = self.load(s, '-c', 1, n=100, mix='0:0:1', status=1)
+            self.assertEqual(result['wrong'], 1)
+            self.assertIn('was given already', result['findings'][0])
 
     def test_a_gap(self):
         self.run_fault('gap', 'a gap', wrong=1)
