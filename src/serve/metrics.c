@@ -115,7 +115,8 @@ static void write_store_work(FILE *f, const struct paste_store_stats *s)
 	    {"store_recovery_microseconds", "gauge", "How long opening took.", s->recovery_us},
 	    {"store_recovered_records", "gauge", "Log records replayed at opening.", s->recovered_records},
 	    {"store_recovered_entries", "gauge", "Checkpoint entries read at opening.", s->recovered_entries},
-	    {"store_torn_records", "gauge", "Bytes of an unfinished round dropped at opening.", s->torn_records},
+	    {"store_torn_records", "gauge", "Bytes of an unfinished round dropped at opening.",
+	     s->torn_records},
 	};
 
 	WRITE(f, metrics);
@@ -180,9 +181,11 @@ char *metrics_text(struct service *s, size_t *length)
 	write_identity(f, &store);
 	write_service(f, s);
 	write_stack(f, &stack);
-	write_store_space(f, &store);
-	write_store_work(f, &store);
-	write_copies(f, &store);
+	if (!s->error) { /* else they count changes that will never be durable */
+		write_store_space(f, &store);
+		write_store_work(f, &store);
+		write_copies(f, &store);
+	}
 	if (fclose(f)) {
 		free(text);
 		return NULL;

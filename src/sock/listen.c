@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,7 +40,9 @@ static int split_address(const char *address, char *host, size_t host_size, cons
 	const char *colon = strrchr(address, ':');
 	size_t length = colon ? (size_t)(colon - address) : 0;
 
-	if (!colon || !colon[1])
+	/* getaddrinfo() would take a port modulo 65536. */
+	if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+	    strlen(colon) > 6 || atoi(colon + 1) > 65535)
 		return -EINVAL;
 	if (length >= 2 && address[0] == '[' && address[length - 1] == ']') {
 		address++;
