@@ -53,7 +53,7 @@ static bool segments_push(struct log *l, uint32_t segment, uint64_t first)
  * tears them apart, the records are not reachable and were not acknowledged. */
 void log_commit(struct log *l)
 {
-	if (!log_dirty(l))
+	if (l->segment == SEGMENT_NONE || l->tail == l->committed)
 		return;
 	if (SITE(log_write_back))
 		media_write_back(l->r->m, region_segment_offset(l->r, l->segment) + l->committed,
@@ -62,6 +62,7 @@ void log_commit(struct log *l)
 	if (SITE(log_unit_padding))
 		l->tail = (l->tail + l->r->unit - 1) & ~(l->r->unit - 1);
 	l->committed = l->tail;
+	l->handed = true;
 }
 
 static bool segment_begin(struct log *l, uint64_t first, uint64_t previous)

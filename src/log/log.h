@@ -38,6 +38,7 @@ struct log {
 	uint32_t segment;    /* being filled, or SEGMENT_NONE */
 	uint32_t tail;       /* offset in it: where the next record goes */
 	uint32_t committed;  /* offset in it: handed to the medium up to here */
+	bool handed;         /* something was, since log_closed() */
 	struct log_segment *segments; /* since the checkpoint, oldest first */
 	uint32_t n, room;
 	uint64_t bytes;      /* appended since open */
@@ -74,13 +75,21 @@ int log_write_open(struct log *l, uint64_t sequence, uint64_t previous);
 /* Nothing but what is durable. 0 or -ENOSPC. */
 int log_write_seal(struct log *l);
 
-/* Something was appended since the last commit. */
+/* Something was appended that no media_commit() covers: it is not handed over yet, or was (a segment became full, the
+ * log was rotated) and waits for one. */
 static inline bool log_dirty(const struct log *l)
 {
-	return l->segment != SEGMENT_NONE && l->tail != l->committed;
+	return l->handed || (l->segment != SEGMENT_NONE && l->tail != l->committed);
 }
 
 void log_commit(struct log *l);
+
+/* A media_commit() covers all that was handed over. */
+static inline void log_closed(struct log *l)
+{
+	l->handed = false;
+}
+
 void log_durable(struct log *l, uint64_t sequence, uint64_t marked);
 
 /* Close the segment being filled; the next record begins another. Returns that record's number. */

@@ -203,6 +203,7 @@ static int begin_logs(struct paste_store *s, const struct scan *scans, uint64_t 
 	}
 	int ret = media_commit_wait(s->r->m);
 	for (uint32_t l = 0; ret == 0 && l < s->logs; l++) {
+		log_closed(&s->log[l]);
 		log_durable(&s->log[l], first, first - 1);
 		s->log[l].changed = 0;
 	}

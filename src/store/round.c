@@ -43,8 +43,10 @@ int64_t paste_store_commit(struct paste_store *s)
 		s->round_count--;
 	uint32_t i = (s->round_head + s->round_count++) % ROUNDS_MAX;
 	s->rounds[i] = (struct round){s->round, ticket};
-	for (uint32_t l = 0; l < s->logs; l++)
+	for (uint32_t l = 0; l < s->logs; l++) {
+		log_closed(&s->log[l]);
 		s->round_log[i * s->logs + l] = (struct round_log){s->log[l].next - 1, s->log[l].stated};
+	}
 	s->c.rounds++;
 	return (int64_t)s->round++;
 }
