@@ -117,13 +117,16 @@ static void commit_and_poll(struct service *s)
 		else
 			s->committed = (uint64_t)round;
 	}
-	if (s->error || s->committed == s->durable)
+	/* Where it takes time, rounds of maintenance are to be collected as well. */
+	if (s->error || (s->open_round <= s->durable && !s->rounds_take_time))
 		return;
 	int64_t durable = paste_store_poll(s->store);
 	if (durable < 0) {
 		fail(s, (int)durable);
 	} else if ((uint64_t)durable > s->durable) {
 		s->durable = (uint64_t)durable;
+		if (s->committed < s->durable) /* maintenance commits, too */
+			s->committed = s->durable;
 		link_splice(&s->fresh, &s->waiting);
 	}
 }
