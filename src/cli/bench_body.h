@@ -11,7 +11,7 @@
  *
  * The mark is a hash of seed and number: it tells a body of ours, and which. The rest is a piece of one long
  * pattern, from a place that depends on the number: nothing is computed for it, it is sent straight from
- *there, and a body that is half of one request and half of another is told from both.
+ * there, and a body that is half of one request and half of another is told from both.
  */
 #ifndef CLI_BENCH_BODY_H
 #define CLI_BENCH_BODY_H

@@ -95,8 +95,7 @@ static int allow_files(uint32_t connections, struct paste_error *err)
 	return 0;
 }
 
-/* Blocking: at most one connection is being made at a time, so that a listener's short queue is no trouble.
- */
+/* Blocking: one connection is made at a time, so that a listener's short queue is no trouble. */
 static int connect_one(struct client *c, uint32_t index)
 {
 	struct client_connection *k = &c->connections[index];
@@ -212,8 +211,7 @@ static void send_rest(struct client *c, struct client_connection *k)
 		} else if (errno == EAGAIN) {
 			return; /* EPOLLOUT says when to go on */
 		} else if (errno != EINTR) {
-			/* What the server still said, if anything, is read before the connection is given up.
-			 */
+			/* What the server still said is read before the connection is given up. */
 			if (errno != EPIPE && errno != ECONNRESET)
 				lose(c, k, "sending", errno);
 			return;
@@ -292,8 +290,7 @@ static void deliver(struct client *c, uint32_t index, const struct http_reply *r
 	ask_next(c, index);
 }
 
-/* Received bytes of the answer, from its start. True: it was whole, and has been delivered, or the connection
- * is lost. */
+/* Received bytes of the answer, from its start. True: it was whole and is delivered, or all is lost. */
 static bool take(struct client *c, uint32_t index, const char *data, size_t length)
 {
 	struct client_connection *k = &c->connections[index];

@@ -9,8 +9,8 @@
  * so that whoever needs something written down before a request leaves does it in `round`, once for all.
  *
  * A connection that ends without having said so, cannot be made, or is silent for too long is *lost*. Then
- *nothing new is sent; answers that are still on their way are taken, and client_run() returns. A server may
- *close a connection after an answer that says so (Connection: close); a new one takes its place.
+ * nothing new is sent; answers that are still on their way are taken, and client_run() returns. A server may
+ * close a connection after an answer that says so (Connection: close); a new one takes its place.
  */
 #ifndef CLI_BENCH_CLIENT_H
 #define CLI_BENCH_CLIENT_H
@@ -34,13 +34,11 @@ struct client_request {
 };
 
 struct client_ops {
-	/* Fill in the next request of this connection (body is NULL on entry). False: it has nothing to do
-	 * any more. */
+	/* Fill in the connection's next request (body is NULL on entry). False: it has none any more. */
 	bool (*next)(void *arg, uint32_t connection, struct client_request *request);
 	/* The answer to it; its bytes are valid during the call. */
 	void (*answer)(void *arg, uint32_t connection, const struct http_reply *reply, uint64_t latency_ns);
-	/* Before the round's requests are sent. A negative errno ends the run: nothing is sent. `now` in ns.
-	 */
+	/* Before the round's requests are sent; `now` in ns. A negative errno ends the run: nothing is sent. */
 	int (*round)(void *arg, uint64_t now);
 };
 

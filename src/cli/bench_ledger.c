@@ -332,8 +332,7 @@ static enum ledger_verdict judge_value(const struct ledger *l, const struct benc
 			 k->request);
 	else
 		snprintf(why, LEDGER_WHY, "holds request %" PRIu64 ", should be absent", origin);
-	/* An older value, or one that was deleted: an acknowledged change got lost. Else it belongs to
-	 * another key. */
+	/* An older value, or a deleted one: an acknowledged change got lost. Else it is another key's. */
 	return origin < k->request || (!k->request && k->told) ? LEDGER_LOST : LEDGER_WRONG;
 }
 

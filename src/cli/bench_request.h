@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* bench_request.h - the requests of a load as bytes. `name` is a key or a stream (bench_name.h), nothing to
- * escape. */
+/* bench_request.h - the requests of a load as bytes. `name` (bench_name.h) needs no escaping. */
 #ifndef CLI_BENCH_REQUEST_H
 #define CLI_BENCH_REQUEST_H
 

@@ -70,8 +70,7 @@ static enum bench_kind pick_kind(struct run *r)
 	return (enum bench_kind)kind;
 }
 
-/* With a trace, connection c has the keys c, c + connections, c + 2 connections ...: no two write the same
- * one. */
+/* With a trace, connection c has the keys c, c + connections, c + 2 connections ...: no two write one key. */
 static uint32_t pick_key(struct run *r, uint32_t connection)
 {
 	uint32_t step = r->verifying ? r->o->connections : 1;

@@ -17,7 +17,7 @@
  * (bench_body.h). What the records mean together is in bench_ledger.h.
  *
  * The end may be torn: less than a record, or zeroes where the machine died before the bytes came. A record
- *that is bad with anything but that behind it is damage, and the file is refused: it would prove too little.
+ * that is bad with anything but that behind it is damage, and the file is refused: it would prove too little.
  */
 #include "cli/bench_trace.h"
 

@@ -19,14 +19,17 @@
 #include "paste/error.h"
 
 enum trace_type {
-	TRACE_RUN =
-	    'R', /* a load begins; value: its connections. What was in flight before is undecided for good */
-	TRACE_ISSUED = 'I', /* a write is about to be sent; value: length of its body */
-	TRACE_ACKED =
-	    'A', /* the write in flight on `connection` was acknowledged; append: value is the sequence */
-	TRACE_REFUSED = 'N', /* it was answered by a refusal, which means that nothing changed */
-	TRACE_SEEN = 'S', /* an undecided write turned out so. Key: request is the one whose value it has, 0:
-			   * absent. Stream: value is the sequence that holds request, 0: no entry does */
+	/* A load begins; value: its connections. What was in flight before stays undecided. */
+	TRACE_RUN = 'R',
+	/* A write is about to be sent; value: length of its body. */
+	TRACE_ISSUED = 'I',
+	/* The write in flight on `connection` was acknowledged; append: value is the sequence number. */
+	TRACE_ACKED = 'A',
+	/* It was answered by a refusal, which means that nothing changed. */
+	TRACE_REFUSED = 'N',
+	/* An undecided write turned out so. Key: request is the one whose value it has, 0: absent. Stream:
+	 * value is the number of the entry that holds request, 0: none does. */
+	TRACE_SEEN = 'S',
 };
 
 struct trace_record {

@@ -42,15 +42,13 @@ extern const char help_create[], help_info[], help_check[], help_serve[], help_b
 /* Say on stderr what is wrong with the command line, and where it is explained. Returns CLI_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for what getopt_long() answered with '?' or ':' (opterr 0, the short options beginning with ':').
- */
+/* The same for an `answer` '?' or ':' of getopt_long() (opterr 0, short options that begin with ':'). */
 int cli_bad_option(const char *command, int answer, char *const *argv);
 
 /* "pst COMMAND: TEXT" on stderr. Returns `status`. */
 int cli_fail(const char *command, int status, const char *text);
 
-/* The single PATH of a subcommand that takes one, after getopt_long() is done: NULL after having told what is
- * wrong. */
+/* The PATH of a subcommand that takes one, after getopt_long() is done. NULL: what is wrong has been told. */
 const char *cli_one_path(const char *command, int argc, char **argv);
 
 /*

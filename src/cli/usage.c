@@ -19,8 +19,7 @@ int cli_usage(const char *command, const char *format, ...)
 
 int cli_bad_option(const char *command, int answer, char *const *argv)
 {
-	/* A long option was consumed whole; of a short one getopt says only the letter, also inside a
-	 * cluster. */
+	/* A long option was consumed whole; of a short one, maybe in a cluster, getopt says the letter. */
 	char letter[3] = {'-', (char)optopt, 0};
 	const char *last = argv[optind - 1];
 	const char *name = !strncmp(last, "--", 2) || !optopt ? last : letter;

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A model of the service, and of its faults: keys and streams in dictionaries, one thread a connection.
 
-The routes are those of `pst serve`: PUT, GET, DELETE /kv/KEY, POST /log/STREAM, GET /log/STREAM/SEQ. The state is there
-for tests to look at and to damage (`keys`, `streams`), and `on_write` may change what a write does:
+The routes are those of `pst serve`: PUT, GET, DELETE /kv/KEY, POST /log/STREAM, GET /log/STREAM/SEQ. The
+state is there for tests to look at and to damage (`keys`, `streams`), and `on_write` may change what a write
+does. on_write(service, number, method, name, body) returns
 
-    on_write(service, number, method, name, body)  ->  None     as usual
-                                                   or  (status, apply)   answer so, and do it or not
-                                                   or  'duplicate' 'gap' for an append: a number twice, one left out
-                                                   or  'die'             all connections end, unanswered
+    None                 as usual
+    (status, apply)      answer so, and do it or not; status None: the usual one
+    'duplicate', 'gap'   of an append: a number twice, one left out
+    'die'                all connections end, unanswered
 """
 import random
 import socket
@@ -15,7 +16,8 @@ import threading
 
 
 class ModelService:
-    def __init__(self, on_write=None, close_every=0, dribble=False, keys=None, streams=None, host='127.0.0.1'):
+    def __init__(self, on_write=None, close_every=0, dribble=False, keys=None, streams=None,
+                 host='127.0.0.1'):
         self.keys = {} if keys is None else keys
         self.streams = {} if streams is None else streams  # name -> {seq: bytes}
         self.next = {name: max(entries, default=0) + 1 for name, entries in self.streams.items()}

@@ -95,9 +95,9 @@ class Region(unittest.TestCase):
         self.assertNotEqual(self.info()['uuid'], before)
 
     def test_a_failed_creation_leaves_nothing(self):
-        for path, args in ((self.path, ['4K']), (self.folder, ['16M']),
-                           (os.path.join(self.folder, 'no/such'), ['16M']), (self.path, ['16M', '--medium', 'pmem']),
-                           (self.path, ['8000T'])):
+        nowhere = os.path.join(self.folder, 'no/such')
+        for path, args in ((self.path, ['4K']), (self.folder, ['16M']), (nowhere, ['16M']),
+                           (self.path, ['16M', '--medium', 'pmem']), (self.path, ['8000T'])):
             r = pst('create', path, '--size', *args)
             self.assertEqual((r.returncode, r.stdout), (1, ''), (path, args))
             self.assertRegex(r.stderr, r'^pst create: .+\n$')

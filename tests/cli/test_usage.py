@@ -94,7 +94,8 @@ class Usage(unittest.TestCase):
 
     def test_help_explains_each(self):
         for command in COMMANDS:
-            texts = {pst(*args).stdout for args in (['help', command], [command, '--help'], [command, 'x', '-h'])}
+            ways = ['help', command], [command, '--help'], [command, 'x', '-h']
+            texts = {pst(*way).stdout for way in ways}
             self.assertEqual(len(texts), 1)
             text = texts.pop()
             self.assertTrue(text.startswith(f'usage: pst {command} '))
