@@ -4,11 +4,11 @@
  *
  *	tree [--keys N] [--json]
  *
- * The floor of a lookup is a binary search in a sorted array of the same pointers (which cannot be changed),
- *that of building is qsort() of it; tsearch() is libc's own ordered map. Each figure is the best of three
- *runs, in ns of processor time an operation. Keys asked for come one after the other, as from the network, so
- *they are in the cache; the items that have them lie in memory in the order of their insertion, so they are
- *not. Inserting includes making the item.
+ * The floor of a lookup is a binary search in a sorted array of the same pointers (which cannot be
+ * changed), that of building is qsort() of it; tsearch() is libc's own ordered map. Each figure is the
+ * best of three runs, in ns of processor time an operation. Keys asked for come one after the other, as
+ * from the network, so they are in the cache; the items that have them lie in memory in the order of
+ * their insertion, so they are not. Inserting includes making the item.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -2,19 +2,19 @@
 /*
  * slab.h - memory for many small objects of few sizes: index entries, tree nodes, separators.
  *
- * The caller remembers each object's size and hands it back with the pointer, so an object has no header.
- *Sizes are rounded up to a class: to 8 bytes up to 128, above that to one of eight steps in each doubling, so
- *that the rounding costs at most 7 bytes or 12.5 %.
+ * The caller remembers each object's size and hands it back with the pointer, so an object has no
+ * header. Sizes are rounded up to a class: to 8 bytes up to 128, above that to one of eight steps in
+ * each doubling, so that the rounding costs at most 7 bytes or 12.5 %.
  *
  *	chunk (256 KiB .. 2 MiB, aligned to its size, mapped)
  *	┌────────┬───────────────┬────────┬────────┬─ ─ ─┐
  *	│ header │ run 0 (short) │ run 1  │ run 2  │     │   a run is 64 KiB and holds objects of one class
  *	└────────┴───────────────┴────────┴────────┴─ ─ ─┘
  *
- * A run that becomes empty may serve another class, so that a change in the mix of sizes does not strand
- *memory. Chunks are kept until slab_destroy(). One thread at a time. Objects are aligned to 8 bytes, those of
- *512 bytes and more to 64. Built with AddressSanitizer, memory that is not handed out is poisoned, the
- *rounding too.
+ * A run that becomes empty may serve another class, so that a change in the mix of sizes strands no
+ * memory, save for one run that stays with each class. Chunks are kept until slab_destroy(). One thread
+ * at a time. Objects are aligned to 8 bytes, those of 512 bytes and more to 64. Built with
+ * AddressSanitizer, memory that is not handed out is poisoned, the rounding too.
  */
 #ifndef STORE_SLAB_H
 #define STORE_SLAB_H

@@ -264,7 +264,7 @@ static struct tree_separator *separator_between(struct tree *t, const uint8_t *l
 	return s;
 }
 
-/* All the memory that one split can need, taken before anything changes. */
+/* All the memory that one split can need, taken before anything changes; the separator last. */
 struct split {
 	struct tree_separator *separator;
 	struct tree_leaf *right;
@@ -281,8 +281,6 @@ static void split_cancel(struct tree *t, struct split *split)
 		tree_memory_free(t, split->inner[--split->inners], sizeof(struct tree_inner));
 	if (split->right)
 		tree_memory_free(t, split->right, sizeof(struct tree_leaf));
-	if (split->separator)
-		tree_separator_free(t, split->separator);
 }
 
 static bool split_reserve(struct tree *t, const struct tree_position *at, struct split *split)
@@ -313,7 +311,6 @@ static bool split_choose(struct tree *t, const struct tree_position *at, struct 
 	size_t left_length = at->length, right_length = at->length;
 
 	split->ascending = at->index > 0 && at->index == leaf->behind && leaf->streak >= TREE_SLOTS / 2;
-	split->ascending |= at->index == leaf->n && !leaf->next;
 	split->at = split->ascending ? at->index : TREE_SLOTS / 2;
 	if (at->index != split->at || split->at == leaf->n)
 		left = t->key_of(leaf->item[split->at - 1], &left_length);

@@ -86,8 +86,8 @@ struct tree_position {
 	} path[TREE_HEIGHT_MAX]; /* from the root */
 };
 
-void *tree_locate(const struct tree *t, const void *key, size_t length,
-		  struct tree_position *at);                                 /* NULL: absent */
+/* The item, or NULL if there is none: then the position is where it would be. */
+void *tree_locate(const struct tree *t, const void *key, size_t length, struct tree_position *at);
 int tree_insert_at(struct tree *t, struct tree_position *at, void *item);    /* not found before. -ENOMEM */
 void *tree_replace_at(struct tree *t, struct tree_position *at, void *item); /* found before; the old item */
 void *tree_remove_at(struct tree *t, struct tree_position *at);              /* found before; the item */

@@ -10,20 +10,21 @@
  *	   leaf ───────► leaf ──────────► leaf      linked, none is empty
  *	   "a" "c"     "dab" "key4"   "key55" "z"
  *
- * Separators. The shortest string that tells two leaves apart (the right one's first key, cut after the first
- *byte that differs) in a copy that the tree owns, so that none dangles when an item goes. They are few, short
- *and hot.
+ * Separators. The shortest string that tells two leaves apart (the right one's first key, cut after the
+ * first byte that differs) in a copy that the tree owns, so that none dangles when an item goes. They
+ * are few and hot.
  *
- * Prefixes. Beside each pointer stand eight bytes of the key as a big-endian number, taken after the first
- *`skip` bytes, zeros behind the key's end. Different prefixes are in the order of their keys; the same prefix
- *proves nothing, and the keys are looked at. Why all keys that a search can bring to a node share its first
- *`skip` bytes:
+ * Prefixes. Beside each pointer stand eight bytes of the key as a big-endian number, taken after the
+ * first `skip` bytes, zeros behind the key's end. Different prefixes are in the order of their keys;
+ * the same prefix proves nothing, and the keys are looked at. Why all keys that a search can bring to a
+ * node share its first `skip` bytes:
  *
- *   - leaf: the separators to its left and right (its fences, wherever above they stand) share them, so does
- *what sorts between the two. The leaf knows without looking at an item. First and last leaf: skip is 0.
- *   - inner: its own separators share them; a search compares the key with the first separator's start
- *before. (By fences the root could skip nothing, and with it all that "user:" has in common would stay in the
- *way.)
+ *   - leaf: the separators to its left and right (its fences, wherever above they stand) share them, so
+ *     does what sorts between the two. The leaf knows without looking at an item. First and last leaf:
+ *     skip is 0.
+ *   - inner: its own separators share them; a search compares the key with the first one's start
+ *     before. (By fences the root could skip nothing, and with it all that "user:" has in common would
+ *     stay in the way.)
  */
 #ifndef STORE_TREE_NODE_H
 #define STORE_TREE_NODE_H
@@ -57,7 +58,7 @@ struct tree_leaf {
 	uint16_t n;
 	uint16_t skip;
 	uint16_t streak; /* the last so many insertions each came right behind the one before, */
-	uint16_t behind; /* which is at this index now, or was */
+	uint16_t behind; /* whose place is before this index */
 	uint64_t prefix[TREE_SLOTS];
 	void *item[TREE_SLOTS];
 };

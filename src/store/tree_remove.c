@@ -110,6 +110,7 @@ void *tree_remove_at(struct tree *t, struct tree_position *at)
 	memmove(leaf->prefix + index, leaf->prefix + index + 1, behind * sizeof(*leaf->prefix));
 	memmove(leaf->item + index, leaf->item + index + 1, behind * sizeof(*leaf->item));
 	leaf->n--;
+	leaf->behind -= index < leaf->behind;
 	t->count--;
 	t->version++;
 	if (leaf->n >= TREE_FEW && leaf->n > 0)

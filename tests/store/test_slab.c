@@ -153,11 +153,34 @@ static void running_out_is_an_answer(void **state)
 	void *next = *(void **)first;
 	slab_free(&s, first, 1000);
 	assert_ptr_equal(slab_alloc(&s, 1000), first);
+	/* What is given back, and no more, can be had again: from full runs, one here and one there. */
+	void *others = NULL;
+	unsigned given = 0, again = 0;
+	for (void **link = &next; *link && given < 100; link = (void **)*link) {
+		void *out = *link;
+		*link = *(void **)out;
+		slab_free(&s, out, 1000);
+		given++;
+		if (!*link)
+			break;
+	}
+	while ((p = slab_alloc(&s, 1000))) {
+		*(void **)p = others;
+		others = p;
+		again++;
+	}
+	assert_int_equal(given, 100);
+	assert_int_equal(again, given);
+	for (; others; others = p) {
+		p = *(void **)others;
+		slab_free(&s, others, 1000);
+	}
 	slab_free(&s, first, 1000);
 	for (p = next; p; p = next) {
 		next = *(void **)p;
 		slab_free(&s, p, 1000);
 	}
+	assert_int_equal(slab_in_use(&s), 0);
 	p = slab_alloc(&s, 8000); /* the room is good for others again */
 	assert_non_null(p);
 	slab_destroy(&s); /* with an object in it */
