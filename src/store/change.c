@@ -151,14 +151,16 @@ static uint64_t slices_bytes(const struct paste_ref *slices, uint32_t n)
 }
 
 /* Room for a value and an entry, on the medium and in the queues that must not fail later. */
-static int change_admit(struct paste_store *s, uint16_t l, uint64_t value, size_t key_length, uint64_t replaced)
+static int change_admit(struct paste_store *s, uint16_t l, uint64_t value, size_t key_length, const struct entry *old)
 {
 	if (value > paste_store_value_max(s))
 		return -EFBIG;
 	if (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1))
 		return -ENOMEM;
-	uint64_t index = sizeof(struct op) + sizeof(struct extent) + key_length + 8;
-	int ret = space_admit(s, value, index, replaced);
+	/* What replaces a value takes its place in the index, too. */
+	bool new = !old || (old->flags & ENTRY_ABSENT);
+	uint64_t index = new ? sizeof(struct op) + sizeof(struct extent) + key_length + 8 : 0;
+	int ret = space_admit(s, value, index, old && old->refs ? old->length : 0);
 	if (ret == -ENOSPC)
 		s->c.rejected_full++;
 	return ret;
@@ -174,7 +176,7 @@ int paste_store_put(struct paste_store *s, const void *key, size_t key_length, c
 	struct incoming in = {.log = home_log(s, false, key, key_length)};
 	struct tree_position at;
 	struct entry *old = tree_locate(&s->keys, key, key_length, &at);
-	ret = change_admit(s, in.log, slices_bytes(slices, n), key_length, old && old->refs ? old->length : 0);
+	ret = change_admit(s, in.log, slices_bytes(slices, n), key_length, old);
 	if (ret < 0)
 		return ret;
 	/* Making room may have moved entries. */
@@ -285,7 +287,7 @@ int paste_store_append(struct paste_store *s, const void *name, size_t name_leng
 	if (ret < 0)
 		return ret;
 	struct incoming in = {.log = home_log(s, true, name, name_length)};
-	ret = change_admit(s, in.log, slices_bytes(slices, n), name_length, 0);
+	ret = change_admit(s, in.log, slices_bytes(slices, n), name_length, NULL);
 	if (ret == 0)
 		ret = stream_for_append(s, name, name_length, &st);
 	if (ret == 0)

@@ -73,13 +73,16 @@ bool cleaner_begin(struct paste_store *s)
 	struct cleaner *c = &s->cleaner;
 
 	assert(!c->active);
-	/* Looking costs a walk over all segments: not again before a good many values died. */
-	if (c->futile && s->retired - c->futile_retired < s->r->segments)
+	/* Looking costs a walk over all segments: not again before a good many values died, or there is more room to move
+	 * them to (what the last pass moved is free by now), or there was plenty in between (step_cleaner() sees that). */
+	if (c->futile && s->retired - c->futile_retired < s->r->segments &&
+	    s->r->free_segments <= c->futile_free + s->r->segments / 64)
 		return false;
 	region_cache_drain(s->r);
 	c->victims = choose_victims(s);
 	c->futile = c->victims == 0;
 	c->futile_retired = s->retired;
+	c->futile_free = s->r->free_segments;
 	if (c->futile)
 		return false;
 	c->active = true;

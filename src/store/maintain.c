@@ -56,8 +56,14 @@ static int step_checkpoint(struct paste_store *s, uint32_t factor)
 
 static int step_cleaner(struct paste_store *s, uint32_t factor)
 {
-	if (!s->cleaner.active && (!space_is_low(s) || !cleaner_begin(s)))
-		return 0;
+	if (!s->cleaner.active) {
+		bool low = space_is_low(s);
+		/* What fills the room that there is now may lie scattered: worth a look when room is scarce again. */
+		if (!low)
+			s->cleaner.futile = false;
+		if (!low || !cleaner_begin(s))
+			return 0;
+	}
 	int ret = cleaner_step(s, (uint64_t)STEP_BYTES * factor, STEP_ENTRIES * factor);
 	return ret == -ENOSPC ? 0 : ret;
 }
@@ -75,6 +81,13 @@ static int idle_end(struct paste_store *s, bool more)
 		return 0;
 	int ret = store_seal(s);
 	return ret == -ENOSPC ? 0 : ret;
+}
+
+/* No fresh segment for what arrives. Buffers of deleted values wait for nothing but a record that says so, and while
+ * nothing can arrive none is written. */
+static bool starved(const struct paste_store *s)
+{
+	return s->r->free_segments <= s->r->reserve;
 }
 
 int paste_store_maintain(struct paste_store *s, bool idle)
@@ -95,5 +108,10 @@ int paste_store_maintain(struct paste_store *s, bool idle)
 		return cleaning;
 	if (idle)
 		return idle_end(s, busy || cleaning);
+	if (starved(s) && s->round_count == 0 && !store_dirty(s) && store_wants_seal(s)) {
+		int ret = store_seal(s);
+		if (ret < 0 && ret != -ENOSPC)
+			return ret;
+	}
 	return busy || cleaning;
 }

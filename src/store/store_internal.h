@@ -87,6 +87,7 @@ struct cleaner {
 	bool again;         /* the last entry has more to move */
 	bool futile;        /* the last look found no victims, when ... */
 	uint64_t futile_retired; /* ... so many entries had been retired */
+	uint32_t futile_free;    /* ... and so many segments were free */
 	struct extent *extents; /* scratch: all of a value */
 	size_t extents_n, extents_room;
 	uint64_t skipped;   /* entries left alone because they are damaged */
