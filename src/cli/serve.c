@@ -146,7 +146,7 @@ static void tell_recovery(const struct serve *o)
 	fprintf(stderr,
 		"pst serve: %s: %s (survives %s), last time %s, opened in %.1f ms: %" PRIu64 " keys, %" PRIu64
 		" streams, %" PRIu64 " entries; %" PRIu64 " from the checkpoint, %" PRIu64
-		" records after it, %" PRIu64 " torn bytes\n",
+		" records after it, %" PRIu64 " torn records\n",
 		o->path, s.medium, s.survives, s.clean ? "closed clean" : "not closed",
 		(double)s.recovery_us / 1000, s.keys, s.streams, s.entries, s.recovered_entries,
 		s.recovered_records, s.torn_records);

@@ -83,16 +83,12 @@ static int superblock_sane(const struct superblock *sb, const struct media *m, s
 	return 0;
 }
 
-int superblock_load(const struct media *m, struct superblock *sb, struct superblock_health *health,
-		    struct paste_error *err)
+bool superblock_peek(const struct media *m, struct superblock *sb, struct superblock_health *health)
 {
 	struct superblock copy[2];
 	bool usable[2];
 
 	memset(health, 0, sizeof(*health));
-	if (m->length < REGION_SIZE_MIN)
-		return paste_fail(err, -EBADMSG, "not a region: shorter than the smallest region (%d bytes)",
-				  REGION_SIZE_MIN);
 	for (int i = 0; i < 2; i++) {
 		memcpy(&copy[i], m->base + copy_offset[i], sizeof(copy[i]));
 		usable[i] = superblock_whole(&copy[i]);
@@ -100,16 +96,26 @@ int superblock_load(const struct media *m, struct superblock *sb, struct superbl
 		if (!usable[i])
 			usable[i] = health->repaired[i] = superblock_mend(&copy[i]);
 	}
-	if (!usable[0] && !usable[1]) {
-		bool ours = memcmp(copy[0].magic, FORMAT_MAGIC, 8) == 0 || memcmp(copy[1].magic, FORMAT_MAGIC, 8) == 0;
-		return paste_fail(err, -EBADMSG, "%s",
-				  ours ? "both copies of the superblock are damaged" : "not a region: no superblock");
-	}
 	/* A mended copy may hold the newer generation: either copy opens the region, so take the higher. */
 	int best = usable[0] && (!usable[1] || copy[0].generation >= copy[1].generation) ? 0 : 1;
 	health->older = 1 - best;
 	*sb = copy[best];
-	return superblock_sane(sb, m, err);
+	return usable[best];
+}
+
+int superblock_load(const struct media *m, struct superblock *sb, struct superblock_health *health,
+		    struct paste_error *err)
+{
+	if (m->length < REGION_SIZE_MIN)
+		return paste_fail(err, -EBADMSG, "not a region: shorter than the smallest region (%d bytes)",
+				  REGION_SIZE_MIN);
+	if (superblock_peek(m, sb, health))
+		return superblock_sane(sb, m, err);
+	bool ours = false;
+	for (int i = 0; i < 2; i++)
+		ours |= memcmp(m->base + copy_offset[i], FORMAT_MAGIC, 8) == 0;
+	return paste_fail(err, -EBADMSG, "%s",
+			  ours ? "both copies of the superblock are damaged" : "not a region: no superblock");
 }
 
 static void superblock_store(struct superblock_rewrite *w, struct media *m, int which)

@@ -22,6 +22,9 @@ struct superblock_health {
 int superblock_load(const struct media *m, struct superblock *sb, struct superblock_health *health,
 		    struct paste_error *err);
 
+/* The superblock of a medium of which only the first AREA_START bytes are mapped: no more than whose it is. */
+bool superblock_peek(const struct media *m, struct superblock *sb, struct superblock_health *health);
+
 /* A rewrite under way: first the copy that is not relied on, then the other. superblock_step() returns 1 when both
  * are durable, 0 while it waits, or a negative errno. The content is taken at the beginning. */
 struct superblock_rewrite {

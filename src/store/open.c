@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Creating, opening and closing a store. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 #include "base/site.h"
 #include "store/recover.h"
 
+#define LOCK_WAIT_MS 5000
 #define TINY_MAX OP_INLINE_MAX
 #define SMALL_MAX_LINES 512          /* bytes copied into the record where units are lines, see docs/durability.md */
 #define SMALL_MAX_BLOCKS (16 * 1024) /* and where they are blocks: one sequential write instead of several */
@@ -292,28 +294,67 @@ int store_open_on(struct media *m, struct paste_store **store, struct paste_erro
 	return 0;
 }
 
+struct holder {
+	uint64_t pid; /* 0: unknown */
+	char host[64];
+};
+
 /* Who holds it stands in the superblock, which is read without the lock. */
-static int busy(const struct paste_open_options *o, const struct media_options *mo, struct paste_error *err)
+static struct holder find_holder(const struct media_options *mo)
 {
 	struct media_options look = *mo;
+	struct holder h = {0};
 	struct media *m;
 	struct superblock sb;
 	struct superblock_health health;
-	uint64_t pid = 0;
-	char host[64] = {0};
 
 	look.read_only = true;
-	if (media_open(&look, &m, NULL) == 0) {
-		if (superblock_load(m, &sb, &health, NULL) == 0) {
-			pid = sb.owner_pid;
-			memcpy(host, sb.owner_host, sizeof(host) - 1);
-		}
-		media_close(m);
+	look.size = AREA_START; /* the superblock will do */
+	if (media_open(&look, &m, NULL) < 0)
+		return h;
+	if (m->length >= AREA_START && superblock_peek(m, &sb, &health)) {
+		h.pid = sb.owner_pid;
+		memcpy(h.host, sb.owner_host, sizeof(h.host) - 1);
 	}
-	if (pid == 0)
-		return paste_fail(err, -EBUSY, "%s: another process has it open for writing", o->path);
-	return paste_fail(err, -EBUSY, "%s: process %llu on %s has it open for writing", o->path, (unsigned long long)pid,
-			  host[0] ? host : "this host");
+	media_close(m);
+	return h;
+}
+
+/* The process that took the region is gone, or unknown. On another host it cannot be asked. */
+static bool holder_is_dead(const struct holder *h)
+{
+	char here[64] = {0};
+
+	gethostname(here, sizeof(here) - 1);
+	if (h->pid == 0)
+		return true;
+	return strcmp(h->host, here) == 0 && kill((pid_t)h->pid, 0) < 0 && errno == ESRCH;
+}
+
+static int busy(const char *path, const struct holder *h, struct paste_error *err)
+{
+	if (h->pid == 0)
+		return paste_fail(err, -EBUSY, "%s: another process has it open for writing", path);
+	return paste_fail(err, -EBUSY, "%s: process %llu on %s has it open for writing", path, (unsigned long long)h->pid,
+			  h->host[0] ? h->host : "this host");
+}
+
+/* The kernel keeps a dead writer's lock until its last write in flight is over: some milliseconds, but a restart
+ * after a crash is faster. Wait for it, and only for it. */
+static int open_medium(const struct media_options *mo, struct media **m, struct paste_error *err)
+{
+	int ret = -EBUSY;
+
+	for (int waited_ms = 0; waited_ms <= LOCK_WAIT_MS; waited_ms += 10) {
+		ret = media_open(mo, m, err);
+		if (ret != -EBUSY)
+			return ret;
+		struct holder h = find_holder(mo);
+		if (!holder_is_dead(&h) || waited_ms == LOCK_WAIT_MS)
+			return busy(mo->path, &h, err);
+		usleep(10 * 1000);
+	}
+	return ret;
 }
 
 int paste_store_open(const struct paste_open_options *o, struct paste_store **store, struct paste_error *err)
@@ -324,9 +365,7 @@ int paste_store_open(const struct paste_open_options *o, struct paste_store **st
 
 	if (o->medium && media_kind_parse(o->medium, &mo.kind) < 0)
 		return paste_fail(err, -EINVAL, "no such medium: %s (pmem, shm or file)", o->medium);
-	int ret = media_open(&mo, &m, err);
-	if (ret == -EBUSY)
-		return busy(o, &mo, err);
+	int ret = open_medium(&mo, &m, err);
 	if (ret < 0)
 		return ret;
 	ret = store_open_on(m, store, &why);
