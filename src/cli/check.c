@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DEAD_WRITER_MS 1000
+
 struct findings {
 	struct json *json; /* NULL: lines for people */
 	uint64_t damaged, repaired;
@@ -99,7 +101,7 @@ int cmd_check(int argc, char **argv)
 	if (!path)
 		return CLI_USAGE;
 	/* What changes while it is read would look damaged. */
-	int held = cli_hold(path);
+	int held = cli_hold(path, DEAD_WRITER_MS);
 	if (held == -EBUSY) {
 		fprintf(stderr, "pst check: %s: a process is writing it; stop that first\n", path);
 		return CLI_USAGE;

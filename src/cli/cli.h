@@ -53,9 +53,10 @@ const char *cli_one_path(const char *command, int argc, char **argv);
 
 /*
  * Keep writers away from a region while it is read (they lock it: media.h): a descriptor to close when done,
- * -EBUSY: a writer has it, -ENOENT: there is nothing to hold, and opening will say why.
+ * -EBUSY: a writer has it, also after wait_ms (the kernel keeps the lock of one that was killed until its last
+ * write in flight is over), -ENOENT: there is nothing to hold, and opening will say why.
  */
-int cli_hold(const char *path);
+int cli_hold(const char *path, unsigned wait_ms);
 
 /* Whole texts only, else false: "4096", "64k", "64M", "1G", "1GiB", "2T"; below 2^64. K is 1024. */
 bool cli_parse_size(const char *text, uint64_t *bytes);

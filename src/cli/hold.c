@@ -6,14 +6,21 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-int cli_hold(const char *path)
+#define STEP_MS 10
+
+int cli_hold(const char *path, unsigned wait_ms)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return -ENOENT;
-	if (!flock(fd, LOCK_SH | LOCK_NB))
-		return fd;
+	for (unsigned waited_ms = 0;; waited_ms += STEP_MS) {
+		if (!flock(fd, LOCK_SH | LOCK_NB))
+			return fd;
+		if (errno != EWOULDBLOCK || waited_ms >= wait_ms)
+			break;
+		usleep(STEP_MS * 1000);
+	}
 	int error = errno == EWOULDBLOCK ? -EBUSY : -ENOENT;
 	close(fd);
 	return error;

@@ -133,7 +133,7 @@ int cmd_info(int argc, char **argv)
 	if (!options.path)
 		return CLI_USAGE;
 	/* Only asked: whoever looks must not keep a service from starting. */
-	int held = cli_hold(options.path);
+	int held = cli_hold(options.path, 0);
 	if (held >= 0)
 		close(held);
 	if (paste_store_open(&options, &store, &error) < 0)
