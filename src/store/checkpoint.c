@@ -57,6 +57,22 @@ static int page_begin(struct paste_store *s)
 	return 0;
 }
 
+/* Where units are blocks each write back is a request to the device, and one more beside the log's turns a group that is
+ * one durable write into writes and a sync: so many bytes of pages at once. */
+#define RUN_BLOCKS (128 * 1024)
+
+static void pages_write_back(struct paste_store *s)
+{
+	struct checkpoint *c = &s->checkpoint;
+
+	if (c->run_bytes == 0)
+		return;
+	if (SITE(page_write_back))
+		media_write_back(s->r->m, c->run_offset, c->run_bytes);
+	c->pages_pending = true;
+	c->run_bytes = 0;
+}
+
 static void page_end(struct paste_store *s)
 {
 	struct checkpoint *c = &s->checkpoint;
@@ -76,9 +92,11 @@ static void page_end(struct paste_store *s)
 	h.crc = header_crc(s->r, &h);
 	memcpy(c->page, &h, sizeof(h));
 	memset(c->page + c->fill, 0, PAGE_SIZE_CHECKPOINT - c->fill);
-	if (SITE(page_write_back))
-		media_write_back(s->r->m, c->page_offset, PAGE_SIZE_CHECKPOINT);
-	c->pages_pending = true;
+	if (c->run_bytes == 0)
+		c->run_offset = c->page_offset;
+	c->run_bytes += PAGE_SIZE_CHECKPOINT;
+	if (s->r->unit <= 64 || c->run_bytes == RUN_BLOCKS || c->segment_fill == s->r->segment_size)
+		pages_write_back(s);
 	c->pages++;
 	c->page = NULL;
 	s->c.checkpoint_bytes += PAGE_SIZE_CHECKPOINT;
@@ -205,6 +223,7 @@ int checkpoint_begin(struct paste_store *s, bool clean)
 	c->page = NULL;
 	c->pages = c->all_ops = 0;
 	c->segment_fill = 0;
+	c->run_bytes = 0;
 	c->clean = clean;
 	for (uint32_t l = 0; l < s->logs; l++)
 		c->start[l] = log_rotate(&s->log[l]);
@@ -231,6 +250,7 @@ static int finish_pages(struct paste_store *s)
 	struct checkpoint *c = &s->checkpoint;
 
 	page_end(s);
+	pages_write_back(s);
 	/* Cumulative: when this round is durable, so are the pages and every change that they show. */
 	int64_t round = paste_store_commit(s);
 	if (round < 0)

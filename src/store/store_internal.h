@@ -71,6 +71,8 @@ struct checkpoint {
 	struct segment_list segments;
 	uint32_t segment_fill;    /* bytes used of the last one */
 	uint64_t round;           /* wait for it */
+	uint64_t run_offset;      /* complete pages, one behind the other, not written back yet */
+	uint32_t run_bytes;
 	bool pages_pending;       /* written back since the last commit */
 	bool clean;               /* the last one: mark the region clean */
 	struct superblock_rewrite rewrite;
