@@ -80,7 +80,8 @@ int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t 
 	/* Tiny values are counted with the index. */
 	uint64_t placed = s->placed_bytes - replaced + (value > s->tiny_max ? value : 0);
 
-	if (placed + 2 * index > space_capacity(s))
+	bool grows = index > 0 || placed > s->placed_bytes;
+	if (grows && placed + 2 * index > space_capacity(s))
 		return -ENOSPC;
 	/* Below the reserve is what checkpoints and deletes need. */
 	uint64_t segments = value / s->r->segment_size + 2;
