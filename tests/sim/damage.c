@@ -21,6 +21,7 @@ struct findings {
 	struct run *run;
 	uint32_t reported, repaired;
 	uint32_t unreadable; /* values */
+	bool stale;          /* may be served: see lose_piece() */
 	char text[256];      /* of the last report */
 };
 
@@ -35,22 +36,34 @@ static void on_damage(void *arg, const struct paste_damage *damage)
 		run_broken(f->run, "damage is reported without a name");
 }
 
-/* -EBADMSG is an honest answer; other bytes than were put are not, nor is "absent" for what was there. */
-static void see_value(struct patient *p, struct paste_store *s, struct findings *f, const char *what, int rc,
-		      const struct paste_value *v, const struct blob *right)
+/* The object had this value at some time. */
+static bool had_value(struct paste_store *s, const struct object *o, int rc, const struct paste_value *v)
 {
-	if (rc == -EBADMSG) {
+	for (uint32_t i = 0; i < o->n; i++)
+		if (rc == -ENOENT ? !o->states[i].present
+				  : o->states[i].present && value_equals(s, v, o->states[i].value))
+			return true;
+	return false;
+}
+
+/* -EBADMSG is an honest answer; other bytes than were put are not, nor is "absent" for what was there. */
+static void see_value(struct patient *p, struct paste_store *s, struct findings *f, const struct object *o,
+		      int rc, const struct paste_value *v, const struct blob *right)
+{
+	const char *what = o->stream ? "stream's entry" : "key";
+	bool stale = f->stale && (o->stream ? rc == -ENOENT : rc != -EBADMSG && had_value(s, o, rc, v));
+
+	if (rc == -EBADMSG)
 		f->unreadable++;
-		return;
-	}
-	if (rc != 0 && rc != -ENOENT)
+	else if (rc != 0 && rc != -ENOENT)
 		run_broken(p->run, "reading a %s of a damaged region gives %d", what, rc);
-	if (rc == -ENOENT && right)
+	else if (rc == -ENOENT && right && !stale)
 		run_broken(p->run, "a %s that was there is answered with \"absent\"", what);
-	if (rc == 0 && !right)
+	else if (rc == 0 && !right && !stale)
 		run_broken(p->run, "a %s that was deleted is served again", what);
-	if (rc == 0 && !value_equals(s, v, right))
-		run_broken(p->run, "a %s is served with wrong bytes", what);
+	else if (rc == 0 && !stale && !value_equals(s, v, right))
+		run_broken(p->run, "a %s is served with %s", what,
+			   !o->stream && had_value(s, o, rc, v) ? "an older value" : "wrong bytes");
 	if (rc == 0)
 		paste_value_put(s, v);
 }
@@ -61,7 +74,7 @@ static void see_key(struct patient *p, struct paste_store *s, struct findings *f
 	struct paste_value v = {0};
 	int rc = paste_store_get(s, o->name, o->name_length, &v);
 
-	see_value(p, s, f, "key", rc, &v, state->present ? state->value : NULL);
+	see_value(p, s, f, o, rc, &v, state->present ? state->value : NULL);
 }
 
 static void see_stream(struct patient *p, struct paste_store *s, struct findings *f, const struct object *o)
@@ -74,24 +87,24 @@ static void see_stream(struct patient *p, struct paste_store *s, struct findings
 		f->unreadable++;
 		return;
 	}
-	if (rc != (state->present ? 0 : -ENOENT))
+	if (rc != (state->present ? 0 : -ENOENT) && !f->stale)
 		run_broken(p->run, "a stream that was %s is %s", state->present ? "there" : "absent",
 			   rc ? "absent" : "there");
-	if (rc == 0 && next != state->next)
+	if (rc == 0 && next != state->next && !f->stale)
 		run_broken(p->run, "a stream goes on with entry %llu instead of %llu",
 			   (unsigned long long)next, (unsigned long long)state->next);
 	for (uint64_t sequence = state->first; rc == 0 && sequence < state->next; sequence++) {
 		struct paste_value v = {0};
 
-		see_value(p, s, f, "stream's entry",
-			  paste_store_read(s, o->name, o->name_length, sequence, &v), &v,
-			  o->entries[sequence]);
+		rc = paste_store_read(s, o->name, o->name_length, sequence, &v);
+		see_value(p, s, f, o, rc, &v, o->entries[sequence]);
+		rc = 0;
 	}
 }
 
 static void see_all(struct patient *p, struct paste_store *s, struct findings *f)
 {
-	*f = (struct findings){.run = p->run};
+	f->run = p->run;
 	for (uint32_t i = 0; i < p->h->keys; i++)
 		see_key(p, s, f, &p->h->objects[i]);
 	for (uint32_t i = p->h->keys; i < p->h->keys + p->h->streams; i++)
@@ -138,7 +151,7 @@ static void rewrite(struct patient *p, const struct findings *before)
 	for (int life = 0; life < 2; life++, o.image = NULL) {
 		struct media *m = sim_open(&o);
 		struct paste_store *s;
-		struct findings after;
+		struct findings after = {.stale = before->stale};
 
 		int rc = m ? store_open_on(m, &s, &err) : -ENOMEM;
 		if (rc)
@@ -161,32 +174,32 @@ static void rewrite(struct patient *p, const struct findings *before)
 static void flip_one(struct patient *p, uint64_t at, uint8_t bit)
 {
 	struct run_frame frame;
-	struct findings f;
+	struct findings f = {0};
 	int error;
 
 	run_enter(p->run, &frame, "bit %u flipped at 0x%llx, in %s", bit, (unsigned long long)at,
-		  use_name(p->map[at]));
+		  use_name(use_of(p->map[at])));
 	p->image[at] ^= 1u << bit;
 	struct paste_store *s = open_image(p, &error);
 	if (!s)
 		run_broken(p->run, "the region cannot be opened any more (%s)", strerror(-error));
 	see_all(p, s, &f);
 	store_abandon(s);
-	if (p->map[at] == USE_NONE && f.reported)
+	if (use_of(p->map[at]) == USE_NONE && f.reported)
 		run_broken(p->run, "damage is reported where nothing is in use: %s", f.text);
-	if (p->map[at] != USE_NONE && !f.reported)
+	if (use_of(p->map[at]) != USE_NONE && use_of(p->map[at]) != USE_TAIL && !f.reported)
 		run_broken(p->run, "a flipped bit is not reported");
 	if (f.unreadable > 1)
 		run_broken(p->run, "%u values are unreadable, of which all but one are neighbours",
 			   f.unreadable);
-	if (f.unreadable && p->map[at] != USE_VALUE && p->map[at] != USE_LIST)
+	if (f.unreadable && use_of(p->map[at]) != USE_VALUE && use_of(p->map[at]) != USE_LIST)
 		run_broken(p->run, "one bit of metadata could be put right, but a value is unreadable (%s)",
 			   f.text);
 	if (sim_chance(&p->random, 50))
 		rewrite(p, &f);
 	p->image[at] ^= 1u << bit;
 	p->counts->flips++;
-	p->counts->in_use += p->map[at] != USE_NONE;
+	p->counts->in_use += use_of(p->map[at]) != USE_NONE;
 	p->counts->repaired += f.repaired > 0;
 	p->counts->unreadable += f.unreadable;
 	run_leave(p->run, &frame);
@@ -199,10 +212,29 @@ static uint64_t draw_position(struct patient *p)
 
 	for (uint32_t tries = 0; wanted < USES && tries < 3000; tries++) {
 		uint64_t at = sim_below(&p->random, p->run->size);
-		if (p->map[at] == wanted)
+		if (use_of(p->map[at]) == wanted)
 			return at;
 	}
 	return sim_below(&p->random, p->run->size);
+}
+
+/* A record names the key that the one before it changed. With two of them lost, nobody knows the first one's,
+ * and its older value is served: documented, and reported. With the last record goes the proof that there was
+ * anything before. */
+static uint32_t look_at_records(const struct patient *p, uint64_t at, uint32_t n, bool *two, bool *last)
+{
+	uint32_t records = use_of(p->map[at]) == USE_RECORD && !(p->map[at] & USE_BEGINS);
+
+	bool header = use_of(p->map[at]) == USE_HEADER;
+
+	*last = false;
+	for (uint32_t i = 0; i < n; i++) {
+		records += (p->map[at + i] & USE_BEGINS) != 0;
+		*last |= (p->map[at + i] & USE_LAST) || p->map[at + i] == USE_TAIL;
+		*last |= header && (p->map[at + i] & USE_FIRST);
+	}
+	*two = records > 1;
+	return records;
 }
 
 static void lose_piece(struct patient *p)
@@ -210,17 +242,20 @@ static void lose_piece(struct patient *p)
 	static const uint32_t sizes[] = {64, 64, 512, 4096, 4096, 16384};
 	uint32_t n = sizes[sim_below(&p->random, 6)];
 	uint64_t at = draw_position(p) / n * n;
-	bool garbage = sim_chance(&p->random, 2);
+	bool garbage = sim_chance(&p->random, 2), two, last;
 	uint8_t *saved = malloc(n);
 	struct run_frame frame;
-	struct findings f;
+	struct findings f = {0};
 	int error;
 
 	if (!saved)
 		abort();
-	run_enter(p->run, &frame, "%u bytes of %s at 0x%llx", n, garbage ? "garbage" : "zeroes",
-		  (unsigned long long)at);
+	uint32_t records = look_at_records(p, at, n, &two, &last);
+	run_enter(p->run, &frame, "%u bytes of %s at 0x%llx, in %s, and %u records%s", n,
+		  garbage ? "garbage" : "zeroes", (unsigned long long)at, use_name(use_of(p->map[at])),
+		  records, last ? " with the last one" : "");
 	memcpy(saved, p->image + at, n);
+	f.stale = two || last;
 	if (garbage)
 		sim_fill(&p->random, p->image + at, n);
 	else
@@ -229,8 +264,8 @@ static void lose_piece(struct patient *p)
 	if (s) {
 		see_all(p, s, &f);
 		store_abandon(s);
-		if (f.unreadable && !f.reported)
-			run_broken(p->run, "values are unreadable, and check finds nothing");
+		if ((f.unreadable || two) && !last && !f.reported)
+			run_broken(p->run, "something is lost, and check finds nothing");
 		if (sim_chance(&p->random, 20))
 			rewrite(p, &f);
 	} else {
@@ -262,13 +297,20 @@ static void fill(struct patient *p, struct sim_options *o)
 	life->failing = false;
 	m->error = 0;
 	sim_fail(m, UINT32_MAX, -EIO);
+	if (sim_chance(&p->random, 2)) { /* to the brim */
+		life->deletes = 0;
+		life->value_max = 40960;
+		for (int i = 0; i < 300 && run->coverage->refused_full == 0; i++)
+			life_step(life);
+	}
+	life->deletes = 3;
 	for (uint32_t steps = sim_between(&p->random, 20, 150); steps; steps--)
 		life_step(life);
 	if (!life_settle(life))
 		run_broken(run, "filling fails");
 	/* Idle: everything is sealed. */
 	for (int i = 0; i < 1000 && paste_store_maintain(s, true) > 0; i++)
-		life_commit(life);
+		life_settle(life);
 	life_settle(life);
 	life_end(life);
 	free(life);
@@ -292,7 +334,7 @@ void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips
 	struct patient p = {.run = &run, .counts = counts, .random = sim_random(seed ^ 0x64616d)};
 	struct run_frame frame;
 	uint64_t used[USES];
-	struct findings f;
+	struct findings f = {0};
 	int error;
 
 	run.buffer_size = options->kind == SIM_FILE ? 4096 : 2048;

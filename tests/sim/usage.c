@@ -30,8 +30,9 @@ struct reader {
 
 const char *use_name(enum use use)
 {
-	static const char *const names[] = {
-	    "nothing", "superblock", "log segment header", "record", "checkpoint page", "value", "list"};
+	static const char *const names[] = {"nothing", "superblock",  "log segment header",
+					    "record",  "last commit", "checkpoint page",
+					    "value",   "list"};
 
 	return names[use];
 }
@@ -269,26 +270,41 @@ static struct place next_place(const struct reader *r, uint16_t log, uint64_t la
 	return best;
 }
 
+/* Section 8: what is above the highest stable number is in doubt. */
 static void read_log(struct reader *r, uint16_t log)
 {
-	uint64_t last = r->sb.log[log].start - 1;
-	uint32_t epoch = 0, segment = UINT32_MAX, tail = 0;
+	uint64_t last = r->sb.log[log].start - 1, stable = r->sb.log[log].end;
+	uint32_t epoch = 0, segment = UINT32_MAX, tail = 0, n = 0;
+	const struct record *first = NULL, *recent[64]; /* the last ones; a seal leaves one in doubt */
 
-	for (;;) {
+	for (;; n++) {
 		struct place p = next_place(r, log, last, epoch, segment, tail);
 
 		if (!p.rec)
-			return;
-		if (p.segment != segment)
+			break;
+		if (p.segment != segment) {
 			mark(r, segment_at(r, p.segment), sizeof(struct header), USE_HEADER);
+			first = p.rec;
+		}
 		mark(r, p.rec, p.rec->meta, USE_RECORD);
+		mark(r, p.rec, 1, USE_RECORD | USE_BEGINS);
 		if (p.rec->type == RECORD_CHANGE)
 			apply_all(r, p.rec + 1, p.rec->ops, p.rec->meta - sizeof(*p.rec));
 		last = p.rec->sequence;
 		epoch = p.rec->epoch;
 		segment = p.segment;
 		tail = p.offset + p.rec->length;
+		if (p.rec->sequence - p.rec->lag > stable)
+			stable = p.rec->sequence - p.rec->lag;
+		recent[n % 64] = p.rec;
 	}
+	for (uint32_t i = 0; i < n && i < 64; i++)
+		if (recent[i]->sequence > stable)
+			mark(r, recent[i], recent[i]->meta, USE_TAIL);
+	if (first)
+		r->map[(const uint8_t *)first - r->image] |= USE_FIRST;
+	if (n)
+		r->map[(const uint8_t *)recent[(n - 1) % 64] - r->image] |= USE_BEGINS | USE_LAST;
 }
 
 static const uint8_t *slice_bytes(const struct reader *r, struct paste_ref ref)
@@ -323,6 +339,6 @@ void usage_map(const uint8_t *image, uint64_t size, uint8_t *map, uint64_t count
 				   r.live[i].op->flags & OP_INDIRECT);
 	memset(counts, 0, USES * sizeof(*counts));
 	for (uint64_t i = 0; i < size; i++)
-		counts[map[i]]++;
+		counts[use_of(map[i])]++;
 	free(r.live);
 }

@@ -16,11 +16,24 @@ enum use {
 	USE_SUPERBLOCK,
 	USE_HEADER, /* of a log segment */
 	USE_RECORD, /* header and ops */
+	USE_TAIL,   /* the same of the last commit, which cannot be told from a torn one */
 	USE_PAGE,   /* of the checkpoint */
 	USE_VALUE,  /* bytes of a live slice */
 	USE_LIST,   /* of slices */
 	USES,
 };
+
+/* In the map, set in the first byte of each record. */
+#define USE_BEGINS 0x80
+/* ... of a log's last one, which proves the others. */
+#define USE_LAST 0x40
+/* ... of the first one in the last segment, which finds that segment if its header cannot. */
+#define USE_FIRST 0x20
+
+static inline enum use use_of(uint8_t mapped)
+{
+	return mapped & 0x1f;
+}
 
 const char *use_name(enum use use);
 
