@@ -75,8 +75,7 @@ bool cleaner_begin(struct paste_store *s)
 	assert(!c->active);
 	/* Looking costs a walk over all segments: not again before a good many values died, or there is more room to move
 	 * them to (what the last pass moved is free by now), or there was plenty in between (step_cleaner() sees that). */
-	if (c->futile && s->retired - c->futile_retired < s->r->segments &&
-	    s->r->free_segments <= c->futile_free + s->r->segments / 64)
+	if (c->futile && s->retired - c->futile_retired < s->r->segments && s->r->free_segments <= c->futile_free)
 		return false;
 	region_cache_drain(s->r);
 	c->victims = choose_victims(s);
