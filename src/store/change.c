@@ -166,6 +166,12 @@ static int change_admit(struct paste_store *s, uint16_t l, uint64_t value, size_
 	return ret;
 }
 
+/* Making room may have put other entries in the place of those found before it, or dropped absent ones. */
+static bool position_stale(const struct paste_store *s, const struct tree_position *at, uint64_t retired)
+{
+	return s->retired != retired || s->keys.version != at->version;
+}
+
 int paste_store_put(struct paste_store *s, const void *key, size_t key_length, const struct paste_ref *slices,
 		    uint32_t n, struct paste_result *result)
 {
@@ -176,11 +182,12 @@ int paste_store_put(struct paste_store *s, const void *key, size_t key_length, c
 	struct incoming in = {.log = home_log(s, false, key, key_length)};
 	struct tree_position at;
 	struct entry *old = tree_locate(&s->keys, key, key_length, &at);
+	uint64_t retired = s->retired;
 	ret = change_admit(s, in.log, slices_bytes(slices, n), key_length, old);
 	if (ret < 0)
 		return ret;
-	/* Making room may have moved entries. */
-	old = tree_locate(&s->keys, key, key_length, &at);
+	if (position_stale(s, &at, retired))
+		old = tree_locate(&s->keys, key, key_length, &at);
 	ret = incoming_begin(s, &in, OP_PUT, key, key_length, slices, n);
 	if (ret == 0)
 		ret = incoming_entry(s, &in);
@@ -237,10 +244,12 @@ int paste_store_delete(struct paste_store *s, const void *key, size_t key_length
 	if (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1))
 		return -ENOMEM;
 	struct op_view v = {.op = {.type = OP_DELETE, .key_length = (uint16_t)key_length}, .key = key};
+	uint64_t retired = s->retired;
 	struct record *rec = record_begin_always(s, l, op_size(&v.op), &ret);
 	if (!rec)
 		return ret;
-	old = tree_locate(&s->keys, key, key_length, &at);
+	if (position_stale(s, &at, retired))
+		old = tree_locate(&s->keys, key, key_length, &at);
 	v.op.version = s->log[l].next;
 	struct entry *gone = entry_new(&s->slab, &v);
 	if (!gone)
@@ -278,6 +287,16 @@ static int stream_for_append(struct paste_store *s, const void *name, size_t len
 	return 0;
 }
 
+/* The entry could not be made: a stream begins to exist with its first one. */
+static void stream_unmake(struct paste_store *s, struct stream *st)
+{
+	if (st->next > 1)
+		return;
+	s->index_bytes -= op_padded(sizeof(struct op) + st->name_length);
+	tree_remove(&s->streams, st->name, st->name_length);
+	stream_free(&s->slab, st, NULL, NULL);
+}
+
 int paste_store_append(struct paste_store *s, const void *name, size_t name_length, const struct paste_ref *slices,
 		       uint32_t n, struct paste_result *result)
 {
@@ -294,15 +313,18 @@ int paste_store_append(struct paste_store *s, const void *name, size_t name_leng
 		ret = stream_reserve(&s->slab, st, st->next);
 	if (ret == 0)
 		ret = incoming_begin(s, &in, OP_APPEND, name, name_length, slices, n);
-	if (ret < 0)
+	if (ret == 0) {
+		in.v.op.version = st->next;
+		/* The entry in the index does not repeat the stream's name. */
+		in.v.op.key_length = 0;
+		ret = incoming_entry(s, &in);
+		in.v.op.key_length = (uint16_t)name_length;
+	}
+	if (ret < 0) {
+		if (st)
+			stream_unmake(s, st);
 		return ret;
-	in.v.op.version = st->next;
-	/* The entry in the index does not repeat the stream's name. */
-	in.v.op.key_length = 0;
-	ret = incoming_entry(s, &in);
-	in.v.op.key_length = (uint16_t)name_length;
-	if (ret < 0)
-		return ret;
+	}
 	stream_set(st, st->next, in.entry);
 	incoming_end(s, &in);
 	*result = (struct paste_result){.round = s->round, .version = st->next, .existed = st->next > 1};

@@ -83,8 +83,9 @@ int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t 
 	bool grows = index > 0 || placed > s->placed_bytes;
 	if (grows && placed + 2 * index > space_capacity(s))
 		return -ENOSPC;
-	/* Below the reserve is what checkpoints and deletes need. */
-	uint64_t segments = value / s->r->segment_size + 2;
+	/* Below the reserve is what checkpoints and deletes need. The value's bytes have their place already; what is still
+	 * to be found is one for the record, and for lists, 12 bytes for a piece of 1 KiB or so. */
+	uint64_t segments = value / 64 / s->r->segment_size + 2;
 	if (s->r->free_segments >= s->r->reserve + segments)
 		return 0;
 	int ret = space_make_room(s);
