@@ -90,9 +90,15 @@ static inline uint8_t *region_segment_data(const struct paste_region *r, uint32_
 	return r->area + ((uint64_t)segment << r->segment_shift);
 }
 
+/* Segments and buffers are powers of two: no division where every put comes by. */
+static inline uint32_t region_buffer_segment(const struct paste_region *r, uint32_t buffer)
+{
+	return buffer >> (r->segment_shift - r->buffer_shift);
+}
+
 static inline uint32_t region_ref_segment(const struct paste_region *r, struct paste_ref ref)
 {
-	return ref.buffer / r->per_segment;
+	return region_buffer_segment(r, ref.buffer);
 }
 
 static inline uint64_t region_ref_offset(const struct paste_region *r, struct paste_ref ref)

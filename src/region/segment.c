@@ -11,7 +11,7 @@ bool region_ref_valid(const struct paste_region *r, struct paste_ref ref)
 {
 	if (ref.length == 0 || ref.buffer >= r->buffers || ref.offset >= r->buffer_size)
 		return false;
-	uint32_t in_segment = ((ref.buffer % r->per_segment) << r->buffer_shift) + ref.offset;
+	uint32_t in_segment = ((ref.buffer & (r->per_segment - 1)) << r->buffer_shift) + ref.offset;
 	return in_segment + ref.length <= r->segment_size;
 }
 
@@ -33,7 +33,7 @@ static void segment_make_free(struct paste_region *r, uint32_t s)
 
 static void segment_buffer_free(struct paste_region *r, uint32_t buffer)
 {
-	uint32_t s = buffer / r->per_segment, i = buffer % r->per_segment;
+	uint32_t s = region_buffer_segment(r, buffer), i = buffer & (r->per_segment - 1);
 	struct segment *seg = &r->segment[s];
 
 	if (seg->role != SEGMENT_DATA)
@@ -102,14 +102,14 @@ void region_live_add(struct paste_region *r, struct paste_ref ref)
 		assert(r->buffer[b].live < UINT16_MAX);
 		r->live_buffers += r->buffer[b].live++ == 0;
 	}
-	r->segment[ref.buffer / r->per_segment].live_bytes += ref.length;
+	r->segment[region_ref_segment(r, ref)].live_bytes += ref.length;
 	r->live_bytes += ref.length;
 }
 
 void region_live_drop(struct paste_region *r, struct paste_ref ref)
 {
 	uint32_t last = ref.buffer + ((ref.offset + ref.length - 1u) >> r->buffer_shift);
-	struct segment *seg = &r->segment[ref.buffer / r->per_segment];
+	struct segment *seg = &r->segment[region_ref_segment(r, ref)];
 
 	assert(seg->live_bytes >= ref.length);
 	seg->live_bytes -= ref.length;
@@ -134,7 +134,7 @@ static bool cache_has_room(const struct paste_region *r)
 
 static void buffer_release(struct paste_region *r, uint32_t b)
 {
-	struct segment *seg = &r->segment[b / r->per_segment];
+	struct segment *seg = &r->segment[region_buffer_segment(r, b)];
 
 	if (seg->role == SEGMENT_DATA && !seg->victim && cache_has_room(r)) {
 		r->buffer[b].cached = 1;

@@ -138,16 +138,26 @@ void value_own(struct paste_store *s, const struct entry *e)
 {
 	if (e->flags & OP_LOST)
 		return;
-	op_each_extent(s->r, e->extent, e->refs, e->flags & OP_INDIRECT, own_extent, s->r);
+	if (e->flags & OP_INDIRECT) {
+		op_each_extent(s->r, e->extent, e->refs, true, own_extent, s->r);
+		return;
+	}
+	for (uint32_t i = 0; i < e->refs; i++)
+		region_live_add(s->r, e->extent[i].ref);
 }
 
 void value_disown(struct paste_store *s, const struct entry *e)
 {
 	if (e->flags & OP_LOST)
 		return; /* owns nothing, whatever it names */
+	if (!(e->flags & OP_INDIRECT)) {
+		for (uint32_t i = 0; i < e->refs; i++)
+			region_live_drop(s->r, e->extent[i].ref);
+		return;
+	}
 	/* A list that went bad since it was counted names nothing that could be trusted: what it owned stays owned
 	 * until the next opening counts again. */
-	int ret = op_each_extent(s->r, e->extent, e->refs, e->flags & OP_INDIRECT, disown_extent, s->r);
+	int ret = op_each_extent(s->r, e->extent, e->refs, true, disown_extent, s->r);
 	if (ret < 0)
 		damage_note(s, region_ref_offset(s->r, e->extent[0].ref), false,
 			    "reference list of a superseded value: its buffers stay owned until the region is opened again");
