@@ -31,7 +31,8 @@ static bool may_be_victim(const struct paste_store *s, uint32_t segment)
 {
 	const struct segment *seg = &s->r->segment[segment];
 
-	return seg->role == SEGMENT_DATA && segment != s->r->fill;
+	/* Without live bytes it waits for those who hold its buffers: there is nothing to move. */
+	return seg->role == SEGMENT_DATA && segment != s->r->fill && seg->live_bytes > 0;
 }
 
 /* Victims: from the emptiest up, until they would yield an eighth of the region or their survivors would take more than
