@@ -124,10 +124,10 @@ void fill_bytes(uint64_t seed, uint8_t *bytes, size_t n)
 	sim_fill(&random, bytes, n);
 }
 
-/* A receive ring does not wait for ever: upkeep has a few rounds to make room. */
+/* A receive ring does not wait for ever: upkeep has many rounds to make room. */
 static bool buffer_take(struct fixture *f, uint32_t *buffer)
 {
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < 1000; i++) {
 		if (paste_buffer_alloc(f->r, buffer) == 0)
 			return true;
 		turn(f);

@@ -132,6 +132,7 @@ static void after_the_medium_failed_nothing_is_acknowledged(void **state)
 	assert_int_equal(put_value(&f, "k", 1, 1, 0, 0, &result), -EIO);
 	assert_int_equal(paste_store_delete(f.s, "before", 6, &result), -EIO);
 	assert_int_equal(paste_store_get(f.s, "after", 5, &v), -EIO);
+	expect_text(&f, "before", 1, 100);
 	assert_int_equal(paste_store_maintain(f.s, false), -EIO);
 	assert_int_equal(paste_store_close(f.s), -EIO);
 	fixture_open(&f);
