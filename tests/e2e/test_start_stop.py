@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Starting and stopping `pst serve`: who may listen where, who may write, and what a signal does."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from running import ENV, NotReady, Service, check, create, folder_on, info, main, request, run, take_pst
+
+PST = take_pst()
+
+
+class StartStop:
+    def setUp(self):
+        self.folder = self.enterContext(folder_on(self.medium))
+        self.region = create(PST, self.folder / 'region', '16M', self.medium)
+
+    def refused(self, status, *args, http='127.0.0.1:0'):
+        """What a service says that does not start."""
+        r = run(PST, 'serve', self.region, '--http', http, *args, timeout=30)
+        if 'io_uring' in r.stderr:
+            self.skipTest(r.stderr.strip())
+        self.assertEqual((r.returncode, r.stdout), (status, ''), r.stderr)
+        self.assertTrue(r.stderr.startswith('pst serve: ') and r.stderr.endswith('\n'), r.stderr)
+        return r.stderr
+
+    def test_a_second_writer_is_refused_and_told_who_holds_it(self):
+        with Service(PST, self.region) as service:
+            said = self.refused(1)
+            self.assertIn(f'process {service.pid} ', said)
+            self.assertIn(str(self.region), said)
+            with service.client() as c:
+                self.assertEqual(c.ask('PUT', '/kv/x', b'x').status, 201)
+            link = self.folder / 'link'
+            link.symlink_to(self.region)
+            r = run(PST, 'serve', link, '--http', '127.0.0.1:0')
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertEqual(service.end(), 0, service.said())
+        with Service(PST, self.region) as service:  # and now it may
+            self.assertIn('closed clean', service.said())
+            with service.client() as c:
+                self.assertEqual(c.ask('GET', '/kv/x').body, b'x')
+
+    def test_after_a_kill_the_next_one_may_write_at_once(self):
+        for n in range(10):
+            with Service(PST, self.region) as service, service.client() as c:
+                c.send(b''.join(request('PUT', f'/kv/{n}.{i}', b'x' * 5000) for i in range(20)))
+                self.assertEqual(c.reply().status, 201)
+                service.end(signal.SIGKILL)
+        with Service(PST, self.region) as service, service.client() as c:
+            self.assertEqual([c.ask('GET', f'/kv/{n}.0').status for n in range(10)], [200] * 10)
+
+    def test_a_port_in_use(self):
+        with socket.create_server(('127.0.0.1', 0)) as other:
+            address = f'127.0.0.1:{other.getsockname()[1]}'
+            self.assertIn(address, self.refused(1, http=address))
+        # Nothing is held by the one that failed.
+        check(PST, self.region)
+        self.assertTrue(info(PST, self.region)['clean'])
+
+    def test_addresses_that_are_none(self):
+        for http in '127.0.0.1', '127.0.0.1:99999', '127.0.0.1:x', '127.0.0.1:', '':
+            self.assertIn('HOST:PORT', self.refused(1, http=http))
+
+    def test_anything_but_loopback_must_be_asked_for(self):
+        for http in '0.0.0.0:0', '[::]:0', ':0', '10.1.2.3:0', '192.0.2.1:80':
+            self.assertIn('--public', self.refused(2, http=http))
+        for http in '127.0.0.1:0', '127.8.7.6:0', 'localhost:0':
+            with Service(PST, self.region, http=http) as service:
+                self.assertEqual(service.end(), 0)
+        # In a network of its own, where nobody is.
+        alone = ['unshare', '-n'] if os.geteuid() == 0 else ['unshare', '-rn']
+        if not shutil.which('unshare') or subprocess.run([*alone, 'true'], capture_output=True).returncode:
+            self.skipTest('no network namespaces for --public')
+        with Service(PST, self.region, '--public', http='0.0.0.0:0', prefix=alone) as service:
+            self.assertEqual(service.host, '0.0.0.0')
+            self.assertEqual(service.end(), 0)
+
+    def test_no_permission_to_write(self):
+        if os.geteuid() == 0:
+            self.skipTest('root may write everything')
+        self.region.chmod(0o400)
+        self.refused(1)
+
+    def test_a_signal_closes_clean(self):
+        for how in signal.SIGTERM, signal.SIGINT:
+            with Service(PST, self.region) as service:
+                with service.client() as c:
+                    self.assertEqual(c.ask('PUT', f'/kv/{how.name}', b'x' * 3000).status, 201)
+                self.assertEqual(service.end(how), 0, service.said())
+            i = info(PST, self.region)
+            self.assertTrue(i['clean'])
+            self.assertFalse(i['in_use'])
+            check(PST, self.region)
+
+    def test_at_a_signal_idle_connections_end_and_busy_ones_get_their_answer(self):
+        with Service(PST, self.region) as service:
+            idle, busy, refused = service.client(), service.client(), service.client()
+            self.assertEqual(idle.ask('PUT', '/kv/idle', b'x').status, 201)
+            body = b'y' * 50000
+            sent = request('PUT', '/kv/busy', body)
+            busy.send(sent[:30000])
+            time.sleep(.2)
+            service.process.send_signal(signal.SIGTERM)
+            self.assertTrue(idle.is_closed())
+            busy.send(sent[30000:])
+            reply = busy.reply()
+            self.assertEqual((reply.status, reply.fields['connection']), (201, 'close'))
+            self.assertTrue(busy.is_closed())
+            for c in idle, busy, refused:
+                c.close()
+            with self.assertRaises(ConnectionError):
+                service.client()
+            self.assertEqual(service.end(0), 0, service.said())
+        with Service(PST, self.region) as service, service.client() as c:
+            self.assertEqual(c.ask('GET', '/kv/busy').body, body)
+
+    def test_a_client_that_never_ends_does_not_keep_it_open(self):
+        with Service(PST, self.region) as service, service.client() as c:
+            c.send(request('PUT', '/kv/x', b'x' * 1000)[:500])
+            time.sleep(.2)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(.2)
+            begun = time.monotonic()
+            self.assertEqual(service.end(signal.SIGTERM), 0, service.said())  # the second: at once
+            self.assertLess(time.monotonic() - begun, 5)
+        self.assertTrue(info(PST, self.region)['clean'])
+
+    def test_it_starts_as_the_child_of_anybody(self):
+        """Without a terminal, without stdin, with its stdout closed by the reader after the first line."""
+        with Service(PST, self.region, prefix=['setsid']) as service, service.client() as c:
+            self.assertEqual(c.ask('PUT', '/kv/x', b'x').status, 201)
+
+
+class OnShm(StartStop, unittest.TestCase):
+    medium = 'shm'
+
+
+class OnFile(StartStop, unittest.TestCase):
+    medium = 'file'
+
+
+if __name__ == '__main__':
+    main()
