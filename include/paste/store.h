@@ -48,6 +48,7 @@ struct paste_open_options {
 	const char *path;
 	bool read_only;         /* recover in memory, write nothing */
 	const char *medium;     /* NULL: decided by the path */
+	bool hugepages;         /* `file`: resident memory from hugetlb if enough is free, else a memfd */
 };
 
 /* Open and recover. -EBUSY: another process writes it (the sentence says which). -EBADMSG: not a region, or damaged

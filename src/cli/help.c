@@ -48,6 +48,7 @@ const char help_check[] =
 
 const char help_serve[] =
     "usage: pst serve PATH [--http HOST:PORT] [--public] [--max-body SIZE] [--connections N] [--spin]\n"
+    "                 [--hugepages]\n"
     "\n"
     "Serve the keys and streams of a region over HTTP/1.1. A reply says what is durable. Prints one line\n"
     "`ready http=HOST:PORT` once it can answer; SIGTERM and SIGINT close the region clean.\n"
@@ -57,6 +58,7 @@ const char help_serve[] =
     "  --max-body SIZE     larger bodies are answered 413; 16M if not given\n"
     "  --connections N     at most so many at once; 16384, or what the limit of open files allows\n"
     "  --spin              never sleep while waiting: shorter latencies, one core busy\n"
+    "  --hugepages         `file`: hold the region in huge pages if enough are free (vm.nr_hugepages)\n"
     "\n"
     "  PUT, GET, DELETE /kv/KEY      a key's value\n"
     "  POST /log/STREAM              append an entry, answered by {\"seq\":N}\n"

@@ -26,7 +26,7 @@
 
 struct serve {
 	const char *path, *http;
-	bool is_public, spin;
+	bool is_public, spin, hugepages;
 	uint64_t max_body, connections;
 
 	struct paste_store *store;
@@ -42,7 +42,8 @@ static int parse(int argc, char **argv, struct serve *o)
 	static const struct option longs[] = {
 	    {"http", required_argument, NULL, 'a'},        {"public", no_argument, NULL, 'p'},
 	    {"max-body", required_argument, NULL, 'm'},    {"spin", no_argument, NULL, 's'},
-	    {"connections", required_argument, NULL, 'c'}, {NULL},
+	    {"connections", required_argument, NULL, 'c'}, {"hugepages", no_argument, NULL, 'h'},
+	    {NULL},
 	};
 	int option;
 
@@ -57,6 +58,9 @@ static int parse(int argc, char **argv, struct serve *o)
 			break;
 		case 's':
 			o->spin = true;
+			break;
+		case 'h':
+			o->hugepages = true;
 			break;
 		case 'm':
 			if (!cli_parse_size(optarg, &o->max_body) || !o->max_body)
@@ -172,7 +176,7 @@ static int watch_signals(struct serve *o)
 
 static int open_all(struct serve *o, char *bound, size_t bound_size, struct paste_error *err)
 {
-	struct paste_open_options open = {.path = o->path};
+	struct paste_open_options open = {.path = o->path, .hugepages = o->hugepages};
 	int rc = paste_store_open(&open, &o->store, err);
 
 	if (rc < 0)

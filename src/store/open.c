@@ -359,7 +359,7 @@ static int open_medium(const struct media_options *mo, struct media **m, struct 
 
 int paste_store_open(const struct paste_open_options *o, struct paste_store **store, struct paste_error *err)
 {
-	struct media_options mo = {.path = o->path, .read_only = o->read_only};
+	struct media_options mo = {.path = o->path, .read_only = o->read_only, .hugepages = o->hugepages};
 	struct paste_error why = {{0}};
 	struct media *m;
 
