@@ -347,7 +347,7 @@ void crash_run(const struct run_options *options, uint64_t seed, struct run_cove
 	struct run run = {
 	    .options = *options,
 	    .seed = seed,
-	    .random = sim_random(seed ^ 0x70617374),
+	    .random = sim_random(seed * SIM_KINDS + options->kind),
 	    .coverage = coverage,
 	    .size = 1 << 20,
 	};
