@@ -112,7 +112,7 @@ uint64_t log_end(struct log *l, struct record *rec, const struct log_shape *shap
 {
 	uint64_t lag = l->next - l->durable;
 
-	assert(lag <= UINT32_MAX && shape->length % 8 == 0);
+	assert(lag <= UINT32_MAX && shape->length % 8 == 0 && shape->meta <= RECORD_META_MAX);
 	if (!SITE(log_lag_honest))
 		lag = 1; /* claims that everything before this record is durable */
 	*rec = (struct record){

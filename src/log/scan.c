@@ -59,7 +59,8 @@ static bool record_shape_ok(const struct record *rec, uint32_t room)
 {
 	uint32_t least = sizeof(*rec) + (rec->type == RECORD_OPEN ? 8 : 0);
 
-	return rec->meta >= least && rec->meta <= rec->length && rec->length <= room && rec->length % 8 == 0;
+	return rec->meta >= least && rec->meta <= rec->length && rec->meta <= RECORD_META_MAX && rec->length <= room &&
+	       rec->length % 8 == 0;
 }
 
 /* The record at an offset of a segment if it is whole, of this log, and not from before the epoch reached. */
@@ -328,13 +329,27 @@ static void cut_torn_values(struct scanner *sc)
 	}
 }
 
+/* What the record after this one has to say of it. */
+static uint32_t record_digest(const struct record *rec)
+{
+	struct op_view v;
+
+	if (rec->type != RECORD_CHANGE || rec->ops == 0)
+		return DIGEST_NONE;
+	if (rec->ops > 1 || op_decode((const uint8_t *)(rec + 1), rec->meta - sizeof(*rec), &v) < 0)
+		return DIGEST_MANY;
+	return op_digest(&v);
+}
+
 /* After a cut: the end is behind the last record that is left. */
 static void settle_end(struct scanner *sc)
 {
 	struct scan *s = sc->s;
 
+	s->digest = DIGEST_NONE;
 	if (s->lost_end) {
 		s->segment = SEGMENT_NONE;
+		s->digest = DIGEST_MANY;
 		return;
 	}
 	s->last = sc->r->sb.log[sc->number].start - 1;
@@ -346,6 +361,7 @@ static void settle_end(struct scanner *sc)
 		s->segment = (uint32_t)(in_area >> sc->r->segment_shift);
 		s->tail = (uint32_t)(in_area & (sc->r->segment_size - 1)) + last->record->length;
 		s->last = last->record->sequence;
+		s->digest = record_digest(last->record);
 	}
 	while (s->segment_count > 0 && s->segments[s->segment_count - 1].first > s->last)
 		s->segment_count--;
@@ -365,7 +381,8 @@ static int scan_all(struct scanner *sc)
 				continue;
 			if (sc->error)
 				return sc->error;
-			if (!record_gap(sc, c.record ? c.record->sequence : sc->end + 1,
+			/* An OPEN record's own number is far above the one that it follows. */
+			if (!record_gap(sc, c.record ? record_previous(c.record) + 1 : sc->end + 1,
 					c.record ? c.record->digest : DIGEST_MANY))
 				return -ENOMEM;
 			if (!c.record) {
@@ -435,6 +452,7 @@ int log_resume(struct log *l, const struct scan *s)
 	}
 	l->next = s->last + 1;
 	l->durable = l->marked = s->last;
+	l->digest = s->digest;
 	return 0;
 }
 

@@ -46,6 +46,7 @@ struct scan {
 	uint32_t segment_count, segment_room;
 	uint64_t last;         /* number of the last record, or start - 1 */
 	uint32_t epoch;        /* of the last record */
+	uint32_t digest;       /* of the last record's keys, for the next one to carry */
 	uint64_t stable;       /* highest seen, or start - 1 */
 	uint32_t segment;      /* where to go on, or SEGMENT_NONE */
 	uint32_t tail;         /* offset behind the last record */

@@ -138,6 +138,10 @@ enum record_type {
 	RECORD_SEAL = 3,
 };
 
+/* Bounds what a checksum is computed over before it is known that there is a record at all: beyond the log's end stands
+ * whatever clients sent before, and they could make it look like the start of a huge one at every eighth byte. */
+#define RECORD_META_MAX 4096
+
 /* Each epoch's first number is so far above all before it, that no number of a torn tail is used again. */
 #define SEQUENCE_JUMP (1u << 20)
 

@@ -106,6 +106,8 @@ static int check_limbo(struct check *c)
 		const struct fifo *f = &c->s->limbo[l];
 		for (size_t i = 0; i < f->count; i++) {
 			const struct entry *e = f->item[(f->head + i) & (f->room - 1)].entry;
+			if (e->flags & OP_LOST)
+				continue; /* owns nothing */
 			size_t n = c->n;
 			int ret = op_each_extent(c->s->r, e->extent, e->refs, e->flags & OP_INDIRECT, claim_extent, c);
 			if (ret == -ENOMEM)
