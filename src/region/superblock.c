@@ -46,6 +46,19 @@ static bool superblock_mend(struct superblock *sb)
 	return superblock_whole(sb);
 }
 
+#define SEQUENCE_MAX (1ull << 62) /* beyond what any region counts to; sums of two stay numbers */
+
+static bool tables_sane(const struct superblock *sb)
+{
+	if (sb->areas != 1 || sb->logs < 1 || sb->logs > LOGS_MAX || sb->objects > OBJECTS_MAX)
+		return false;
+	for (int i = 0; i < sb->logs; i++) {
+		if (sb->log[i].start < 1 || sb->log[i].start > SEQUENCE_MAX || sb->log[i].end > SEQUENCE_MAX)
+			return false;
+	}
+	return sb->name[sizeof(sb->name) - 1] == 0 && sb->owner_host[sizeof(sb->owner_host) - 1] == 0;
+}
+
 /* Values that a right CRC vouches for, but which the code divides by and allocates from. */
 static int superblock_sane(const struct superblock *sb, const struct media *m, struct paste_error *err)
 {
@@ -70,9 +83,8 @@ static int superblock_sane(const struct superblock *sb, const struct media *m, s
 	bool buffers = sb->buffer_size == 2048 || sb->buffer_size == 4096;
 	bool segments = sb->segment_size >= SEGMENT_SIZE_MIN && sb->segment_size <= SEGMENT_SIZE_MAX &&
 			(sb->segment_size & (sb->segment_size - 1)) == 0;
-	bool unit = sb->unit == 64 || sb->unit == 4096;
-	bool tables = sb->areas == 1 && sb->logs >= 1 && sb->logs <= LOGS_MAX && sb->objects <= OBJECTS_MAX;
-	if (!buffers || !segments || !unit || !tables || sb->size < REGION_SIZE_MIN ||
+	bool unit = (sb->unit == 64 || sb->unit == 4096) && sb->unit <= sb->buffer_size;
+	if (!buffers || !segments || !unit || !tables_sane(sb) || sb->size < REGION_SIZE_MIN ||
 	    sb->area[0].start != AREA_START || sb->area[0].buffer_size != sb->buffer_size ||
 	    sb->area[0].length > sb->size - AREA_START || sb->area[0].length < sb->segment_size)
 		return paste_fail(err, -EBADMSG, "the superblock's checksum is right but its values make no sense");
@@ -96,8 +108,13 @@ bool superblock_peek(const struct media *m, struct superblock *sb, struct superb
 		if (!usable[i])
 			usable[i] = health->repaired[i] = superblock_mend(&copy[i]);
 	}
-	/* A mended copy may hold the newer generation: either copy opens the region, so take the higher. */
-	int best = usable[0] && (!usable[1] || copy[0].generation >= copy[1].generation) ? 0 : 1;
+	/* A mended copy may hold the newer generation: either copy opens the region, so take the higher. Of two with the
+	 * same content the one that needs no mending is relied on: the other is to be rewritten first. */
+	int best = 1;
+	if (usable[0] && usable[1] && copy[0].generation == copy[1].generation)
+		best = health->bad[0] ? 1 : 0;
+	else if (usable[0] && (!usable[1] || copy[0].generation > copy[1].generation))
+		best = 0;
 	health->older = 1 - best;
 	*sb = copy[best];
 	return usable[best];
