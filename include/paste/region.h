@@ -33,7 +33,11 @@ void paste_buffer_get(struct paste_region *r, uint32_t buffer);
 /* One user less. At zero users and zero live slices the buffer is free. */
 void paste_buffer_put(struct paste_region *r, uint32_t buffer);
 
-/* The same for every buffer that the slice touches. */
+/* Nobody but the caller holds the buffer, who holds it once, and no live slice is in it: it may be received into again, as if
+ * it had been put and taken anew (the bytes in it stay). False: somebody keeps it; put it and take another one. */
+bool paste_buffer_renew(struct paste_region *r, uint32_t buffer);
+
+/* paste_buffer_get and paste_buffer_put for every buffer that the slice touches. */
 void paste_ref_get(struct paste_region *r, struct paste_ref ref);
 void paste_ref_put(struct paste_region *r, struct paste_ref ref);
 

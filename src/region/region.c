@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "region/region.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,18 @@ void region_write_back(struct paste_region *r, struct paste_ref ref)
 		r->buffer[b].written = 1;
 		media_write_back(r->m, AREA_START + ((uint64_t)b << r->buffer_shift), r->buffer_size);
 	}
+}
+
+bool paste_buffer_renew(struct paste_region *r, uint32_t b)
+{
+	struct buffer *buf = &r->buffer[b];
+
+	assert(buf->users > 0);
+	/* Live slices are counted until their removal cannot be undone by recovery, so zero of them is enough. */
+	if (buf->users > 1 || buf->live > 0)
+		return false;
+	buf->written = 0; /* what will be received has not been written back, even if something in it once was */
+	return true;
 }
 
 void paste_ref_get(struct paste_region *r, struct paste_ref ref)

@@ -89,6 +89,12 @@ void paste_buffer_put(struct paste_region *r, uint32_t buffer)
 	free_if_unused(r, buffer);
 }
 
+bool paste_buffer_renew(struct paste_region *r, uint32_t buffer)
+{
+	check(buffer < r->count && r->buffers[buffer].users > 0, "renewal of a buffer without users", buffer);
+	return r->buffers[buffer].users == 1 && !r->buffers[buffer].live;
+}
+
 static uint32_t last_buffer(const struct paste_region *r, struct paste_ref ref)
 {
 	return ref.buffer + ((uint32_t)ref.offset + ref.length - 1) / r->size;
