@@ -249,7 +249,11 @@ static int store_begin(struct paste_store *s, struct paste_error *err)
 		paste_fail(err, ret, "damaged beyond use: the checkpoint's description makes no sense");
 	else if (ret < 0)
 		paste_fail(err, ret, "reading the region back: %s", strerror(-ret));
-	if (ret == 0 && !s->read_only) {
+	if (s->read_only) {
+		/* For the counters: nothing is written. */
+		for (uint32_t l = 0; ret == 0 && l < s->logs; l++)
+			ret = log_resume(&s->log[l], &scans[l]);
+	} else if (ret == 0) {
 		ret = begin_epoch(s, scans, &highest);
 		if (ret == 0)
 			ret = begin_logs(s, scans, highest);
