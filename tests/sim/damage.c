@@ -8,13 +8,22 @@
 #include "life.h"
 #include "usage.h"
 
+#define LIVES_MAX 3
+
 struct patient {
 	struct run *run;
-	struct history *h; /* what is right: each object's last state */
+	struct history *h[LIVES_MAX]; /* of all lives, the last one counts */
+	uint32_t lives;
 	uint8_t *image, *map;
 	struct damage_counts *counts;
 	struct sim_random random;
 };
+
+/* What is right: each object's last state. */
+static const struct history *right(const struct patient *p)
+{
+	return p->h[p->lives - 1];
+}
 
 /* What a damaged region answers. */
 struct findings {
@@ -22,6 +31,7 @@ struct findings {
 	uint32_t reported, repaired;
 	uint32_t unreadable; /* values */
 	bool stale;          /* may be served: see lose_piece() */
+	bool piece;          /* more than a bit is damaged */
 	char text[256];      /* of the last report */
 };
 
@@ -36,34 +46,41 @@ static void on_damage(void *arg, const struct paste_damage *damage)
 		run_broken(f->run, "damage is reported without a name");
 }
 
-/* The object had this value at some time. */
-static bool had_value(struct paste_store *s, const struct object *o, int rc, const struct paste_value *v)
+/* The object had this value at some time, perhaps in an earlier life. */
+static bool had_value(const struct patient *p, struct paste_store *s, const struct object *o, int rc,
+		      const struct paste_value *v)
 {
-	for (uint32_t i = 0; i < o->n; i++)
-		if (rc == -ENOENT ? !o->states[i].present
-				  : o->states[i].present && value_equals(s, v, o->states[i].value))
-			return true;
+	for (uint32_t life = 0; life < p->lives; life++) {
+		const struct object *then = &p->h[life]->objects[o - right(p)->objects];
+
+		for (uint32_t i = 0; i < then->n; i++) {
+			const struct state *state = &then->states[i];
+			if (rc == -ENOENT ? !state->present
+					  : state->present && value_equals(s, v, state->value))
+				return true;
+		}
+	}
 	return false;
 }
 
 /* -EBADMSG is an honest answer; other bytes than were put are not, nor is "absent" for what was there. */
 static void see_value(struct patient *p, struct paste_store *s, struct findings *f, const struct object *o,
-		      int rc, const struct paste_value *v, const struct blob *right)
+		      int rc, const struct paste_value *v, const struct blob *value)
 {
 	const char *what = o->stream ? "stream's entry" : "key";
-	bool stale = f->stale && (o->stream ? rc == -ENOENT : rc != -EBADMSG && had_value(s, o, rc, v));
+	bool stale = f->stale && (o->stream ? rc == -ENOENT : rc != -EBADMSG && had_value(p, s, o, rc, v));
 
 	if (rc == -EBADMSG)
 		f->unreadable++;
 	else if (rc != 0 && rc != -ENOENT)
 		run_broken(p->run, "reading a %s of a damaged region gives %d", what, rc);
-	else if (rc == -ENOENT && right && !stale)
+	else if (rc == -ENOENT && value && !stale)
 		run_broken(p->run, "a %s that was there is answered with \"absent\"", what);
-	else if (rc == 0 && !right && !stale)
+	else if (rc == 0 && !value && !stale)
 		run_broken(p->run, "a %s that was deleted is served again", what);
-	else if (rc == 0 && !stale && !value_equals(s, v, right))
+	else if (rc == 0 && !stale && !value_equals(s, v, value))
 		run_broken(p->run, "a %s is served with %s", what,
-			   !o->stream && had_value(s, o, rc, v) ? "an older value" : "wrong bytes");
+			   !o->stream && had_value(p, s, o, rc, v) ? "an older value" : "wrong bytes");
 	if (rc == 0)
 		paste_value_put(s, v);
 }
@@ -90,7 +107,8 @@ static void see_stream(struct patient *p, struct paste_store *s, struct findings
 	if (rc != (state->present ? 0 : -ENOENT) && !f->stale)
 		run_broken(p->run, "a stream that was %s is %s", state->present ? "there" : "absent",
 			   rc ? "absent" : "there");
-	if (rc == 0 && next != state->next && !f->stale)
+	/* A lost record may have been an append: then its number is not used again. */
+	if (rc == 0 && next != state->next && !f->stale && !(f->piece && next > state->next))
 		run_broken(p->run, "a stream goes on with entry %llu instead of %llu",
 			   (unsigned long long)next, (unsigned long long)state->next);
 	for (uint64_t sequence = state->first; rc == 0 && sequence < state->next; sequence++) {
@@ -105,10 +123,10 @@ static void see_stream(struct patient *p, struct paste_store *s, struct findings
 static void see_all(struct patient *p, struct paste_store *s, struct findings *f)
 {
 	f->run = p->run;
-	for (uint32_t i = 0; i < p->h->keys; i++)
-		see_key(p, s, f, &p->h->objects[i]);
-	for (uint32_t i = p->h->keys; i < p->h->keys + p->h->streams; i++)
-		see_stream(p, s, f, &p->h->objects[i]);
+	for (uint32_t i = 0; i < right(p)->keys; i++)
+		see_key(p, s, f, &right(p)->objects[i]);
+	for (uint32_t i = right(p)->keys; i < right(p)->keys + right(p)->streams; i++)
+		see_stream(p, s, f, &right(p)->objects[i]);
 	int64_t damaged = paste_store_check(s, on_damage, f);
 	if (damaged < 0)
 		run_broken(p->run, "check fails: %s", strerror((int)-damaged));
@@ -151,7 +169,7 @@ static void rewrite(struct patient *p, const struct findings *before)
 	for (int life = 0; life < 2; life++, o.image = NULL) {
 		struct media *m = sim_open(&o);
 		struct paste_store *s;
-		struct findings after = {.stale = before->stale};
+		struct findings after = {.stale = before->stale, .piece = before->piece};
 
 		int rc = m ? store_open_on(m, &s, &err) : -ENOMEM;
 		if (rc)
@@ -256,6 +274,7 @@ static void lose_piece(struct patient *p)
 		  records, last ? " with the last one" : "");
 	memcpy(saved, p->image + at, n);
 	f.stale = two || last;
+	f.piece = true;
 	if (garbage)
 		sim_fill(&p->random, p->image + at, n);
 	else
@@ -277,48 +296,98 @@ static void lose_piece(struct patient *p)
 	run_leave(p->run, &frame);
 }
 
-/* A store that has worked for a while: checkpoint, log, cleaned segments, values of all sizes. */
-static void fill(struct patient *p, struct sim_options *o)
+static void open_life(struct patient *p, struct life *life, struct media *m, const struct history *before)
 {
-	struct run *run = p->run;
-	struct life *life = calloc(1, sizeof(*life));
-	struct media *m = sim_open(o);
 	struct paste_error err = {""};
 	struct paste_store *s;
+	struct history *h = NULL;
+	char why[400];
 
-	if (!life || !m)
-		abort();
-	if (store_create_on(m, "patient", run->size, run->buffer_size, run->options.logs, &err) ||
-	    store_open_on(m, &s, &err))
-		run_broken(run, "%s", err.text);
-	p->h = history_new(&p->random, sim_between(&p->random, 10, 80), sim_between(&p->random, 1, 6), true);
+	if (store_open_on(m, &s, &err))
+		run_broken(p->run, "%s", err.text);
+	if (!before)
+		h = history_new(&p->random, sim_between(&p->random, 10, 80), sim_between(&p->random, 1, 6),
+				true);
+	else if (!history_judge(before, s, &h, why, sizeof(why)))
+		run_broken(p->run, "%s", why);
 	life->random = sim_split(&p->random);
-	life_begin(life, run, m, s, p->h);
+	life_begin(life, p->run, m, s, h);
 	life->failing = false;
 	m->error = 0;
 	sim_fail(m, UINT32_MAX, -EIO);
-	if (sim_chance(&p->random, 2)) { /* to the brim */
+}
+
+static void work_for_a_while(struct patient *p, struct life *life)
+{
+	if (sim_chance(&p->random, 3)) { /* to the brim */
+		uint64_t refused = p->run->coverage->refused_full;
 		life->deletes = 0;
 		life->value_max = 40960;
-		for (int i = 0; i < 300 && run->coverage->refused_full == 0; i++)
+		for (int i = 0; i < 300 && p->run->coverage->refused_full == refused; i++)
 			life_step(life);
 	}
 	life->deletes = 3;
 	for (uint32_t steps = sim_between(&p->random, 20, 150); steps; steps--)
 		life_step(life);
-	if (!life_settle(life))
-		run_broken(run, "filling fails");
-	/* Idle: everything is sealed. */
-	for (int i = 0; i < 1000 && paste_store_maintain(s, true) > 0; i++)
-		life_settle(life);
+}
+
+/* An image of the crash. Something may be left of what was never acknowledged. */
+static void crash_life(struct patient *p, struct life *life)
+{
+	struct sim_image images[8];
+	struct sim_crash *c = sim_crash_begin(life->m);
+	uint32_t n = sim_crash_plan(c, &p->random, images, 8);
+
+	sim_crash_image(c, &images[sim_below(&p->random, n)], p->image);
+	sim_crash_end(c);
+	store_abandon(life->s);
+}
+
+static void end_life(struct patient *p, struct life *life)
+{
 	life_settle(life);
-	life_end(life);
-	free(life);
-	if (sim_chance(&p->random, 3)) {
-		if (paste_store_close(s))
-			run_broken(run, "closing fails");
-	} else {
-		store_abandon(s);
+	/* Idle, again and again: everything is sealed. */
+	for (int quiet = 0; quiet < 3; life_settle(life))
+		quiet = paste_store_maintain(life->s, true) > 0 ? 0 : quiet + 1;
+	if (!life_settle(life))
+		run_broken(p->run, "filling fails");
+	if (!sim_chance(&p->random, 3))
+		store_abandon(life->s);
+	else if (paste_store_close(life->s))
+		run_broken(p->run, "closing fails");
+}
+
+/* A region that has seen some lives: checkpoint, log, cleaned segments, values of all sizes, remains of torn
+ * tails. The image is what is certain to be on the medium at the end. */
+static void fill(struct patient *p)
+{
+	struct run *run = p->run;
+	struct sim_options o = {.kind = run->options.kind, .size = run->size, .left = p->image};
+	uint32_t lives = sim_between(&p->random, 1, LIVES_MAX);
+
+	for (uint32_t i = 0; i < lives; i++) {
+		struct life *life = calloc(1, sizeof(*life));
+		struct media *m;
+		struct paste_error err = {""};
+
+		o.seed = sim_draw(&p->random);
+		o.image = i ? p->image : NULL;
+		o.left = i + 1 == lives ? p->image : NULL;
+		if (!life || !(m = sim_open(&o)))
+			abort();
+		if (i == 0 &&
+		    store_create_on(m, "patient", run->size, run->buffer_size, run->options.logs, &err))
+			run_broken(run, "%s", err.text);
+		open_life(p, life, m, i ? p->h[i - 1] : NULL);
+		p->h[i] = life->h;
+		p->lives = i + 1;
+		work_for_a_while(p, life);
+		if (i + 1 < lives)
+			crash_life(p, life);
+		else
+			end_life(p, life);
+		life_end(life);
+		free(life);
 	}
 }
 
@@ -341,11 +410,9 @@ void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips
 	p.image = run_block(&run);
 	p.map = run_block(&run);
 	memset(p.image, 0, run.size);
-	struct sim_options o = {
-	    .kind = options->kind, .size = run.size, .memory = p.image, .forgetful = true, .seed = seed};
 	run_watch(&run);
 	run_enter(&run, &frame, "damage");
-	fill(&p, &o);
+	fill(&p);
 	usage_map(p.image, run.size, p.map, used);
 	struct paste_store *s = open_image(&p, &error);
 	if (!s)
@@ -361,7 +428,8 @@ void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips
 	counts->images++;
 	for (int use = 0; use < USES; use++)
 		counts->used[use] += used[use];
-	history_free(p.h);
+	while (p.lives)
+		history_free(p.h[--p.lives]);
 	run_leave(&run, &frame);
 	run_watch(NULL);
 	run_block_put(&run, p.image);

@@ -16,7 +16,7 @@
 
 struct damage_counts {
 	uint64_t images, flips, in_use, repaired, unreadable, lost_pieces, unopenable, rewritten;
-	uint64_t used[8]; /* bytes by enum use, over all images */
+	uint64_t used[16]; /* bytes by enum use, over all images */
 };
 
 /* Fill one region from the seed and damage it `flips` times by a bit, `pieces` times by more. Ends the

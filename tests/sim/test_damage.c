@@ -32,7 +32,7 @@ static void print_counts(const struct run_options *o, const struct damage_counts
 
 static int usage(const char *program)
 {
-	fprintf(stderr, "usage: %s [--kind shm|file] [--logs N] [--seed S] [--flips N] [--pieces N]\n",
+	fprintf(stderr, "usage: %s [--kind adr|file] [--logs N] [--seed S] [--flips N] [--pieces N]\n",
 		program);
 	return 2;
 }
@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 	}
 	if (argc % 2 == 0)
 		return usage(argv[0]);
-	static const enum sim_kind kinds[] = {SIM_SHM, SIM_FILE};
+	static const enum sim_kind kinds[] = {SIM_ADR, SIM_FILE};
 	for (int i = 0; i < (all ? 2 : 1); i++) {
 		struct damage_counts counts = {0};
 

@@ -82,7 +82,7 @@ static void work(const struct suite *suite, const struct mutant *m)
 			crash_run(&o, seed, &coverage);
 		}
 		if (seed % 4 == 1) {
-			o.kind = kinds[1 + seed / 4 % 2];
+			o.kind = kinds[seed / 4 % 2];
 			o.logs = 1;
 			damage_run(&o, seed, 150, 60, &counts);
 		}

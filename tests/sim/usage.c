@@ -30,9 +30,15 @@ struct reader {
 
 const char *use_name(enum use use)
 {
-	static const char *const names[] = {"nothing", "superblock",  "log segment header",
-					    "record",  "last commit", "checkpoint page",
-					    "value",   "list"};
+	static const char *const names[USES] = {"nothing",
+						"superblock",
+						"log segment header",
+						"record",
+						"first record of a life",
+						"last commit",
+						"checkpoint page",
+						"value",
+						"list"};
 
 	return names[use];
 }
@@ -286,8 +292,9 @@ static void read_log(struct reader *r, uint16_t log)
 			mark(r, segment_at(r, p.segment), sizeof(struct header), USE_HEADER);
 			first = p.rec;
 		}
-		mark(r, p.rec, p.rec->meta, USE_RECORD);
-		mark(r, p.rec, 1, USE_RECORD | USE_BEGINS);
+		enum use use = p.rec->type == RECORD_OPEN ? USE_OPEN : USE_RECORD;
+		mark(r, p.rec, p.rec->meta, use);
+		mark(r, p.rec, 1, use | USE_BEGINS);
 		if (p.rec->type == RECORD_CHANGE)
 			apply_all(r, p.rec + 1, p.rec->ops, p.rec->meta - sizeof(*p.rec));
 		last = p.rec->sequence;

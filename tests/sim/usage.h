@@ -16,6 +16,7 @@ enum use {
 	USE_SUPERBLOCK,
 	USE_HEADER, /* of a log segment */
 	USE_RECORD, /* header and ops */
+	USE_OPEN,   /* the same of an OPEN record */
 	USE_TAIL,   /* the same of the last commit, which cannot be told from a torn one */
 	USE_PAGE,   /* of the checkpoint */
 	USE_VALUE,  /* bytes of a live slice */
