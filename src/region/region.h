@@ -66,6 +66,7 @@ struct paste_region {
 	uint32_t reserve;         /* whole segments that buffer_alloc leaves alone */
 	uint64_t live_bytes;
 	uint64_t live_buffers; /* with a live slice */
+	uint64_t taken;        /* segments that left the free list, other than for the cleaner */
 
 	/* Recently dropped buffers, oldest first: reused before others because they are warm and, oldest first,
 	 * still in ascending order. */

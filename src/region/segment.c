@@ -55,6 +55,7 @@ uint32_t region_segment_take(struct paste_region *r, enum segment_role role)
 		return SEGMENT_NONE;
 	uint32_t s = r->free_segment[--r->free_segments];
 	r->segment[s].role = (uint8_t)role;
+	r->taken += role != SEGMENT_PACK;
 	return s;
 }
 
@@ -176,7 +177,9 @@ static uint32_t fill_choose(struct paste_region *r)
 	uint32_t s = SEGMENT_NONE;
 
 	if (r->free_segments <= r->reserve + r->segments / 4) {
-		s = fill_partial(r, r->per_segment / 4 + 1);
+		/* Holes that are used again need no cleaning, but scatter values: the more of them the scarcer room is. */
+		bool scarce = r->free_segments <= r->reserve + r->segments / 8;
+		s = fill_partial(r, r->per_segment / (scarce ? 16 : 4) + 1);
 		if (s == SEGMENT_NONE && r->free_segments <= r->reserve)
 			s = fill_partial(r, 1);
 		if (s != SEGMENT_NONE)
@@ -185,6 +188,7 @@ static uint32_t fill_choose(struct paste_region *r)
 	if (r->free_segments <= r->reserve)
 		return SEGMENT_NONE;
 	s = r->free_segment[--r->free_segments];
+	r->taken++;
 	struct segment *seg = &r->segment[s];
 	seg->role = SEGMENT_DATA;
 	seg->free = (uint16_t)r->per_segment;

@@ -66,6 +66,7 @@ static uint32_t choose_victims(struct paste_store *s)
 		seg->victim = true;
 		chosen++;
 	}
+	s->cleaner.left_bytes = live;
 	return chosen;
 }
 
@@ -90,6 +91,7 @@ bool cleaner_begin(struct paste_store *s)
 	c->stream = NULL;
 	c->skipped = 0;
 	c->again = false;
+	c->left_entries = s->live_keys + s->entries;
 	tree_cursor_start(&c->cursor, &s->keys, NULL, 0);
 	return true;
 }
@@ -298,6 +300,11 @@ static struct entry *walk_next(struct paste_store *s, struct stream **st)
 	return e;
 }
 
+static void less(uint64_t *left, uint64_t done)
+{
+	*left -= done < *left ? done : *left;
+}
+
 int cleaner_step(struct paste_store *s, uint64_t bytes, uint32_t entries)
 {
 	uint64_t moved = 0;
@@ -311,8 +318,11 @@ int cleaner_step(struct paste_store *s, uint64_t bytes, uint32_t entries)
 			cleaner_end(s);
 			return 0;
 		}
+		uint64_t before = moved;
 		int ret = move_entry(s, e, st, &moved);
 		s->cleaner.again = ret == 1;
+		less(&s->cleaner.left_bytes, moved - before);
+		less(&s->cleaner.left_entries, 1);
 		if (ret == -EBADMSG) {
 			s->cleaner.skipped++; /* it stays where it is, its neighbours move */
 			continue;

@@ -2,29 +2,77 @@
 /*
  * Upkeep beside the load: when a checkpoint or a cleaning pass begins, and how much of it is done in one step.
  *
- * A step is short enough not to be seen in the tail of the latencies, and grows as room gets scarce, so that the load
- * cannot outrun it: what a round writes is small beside what a step under pressure cleans.
+ * A step does the part of what is left that the load took of the room that is left since the last step. So the work is
+ * spread evenly over the rounds, none of which is long, and is done when the room is used up, whatever the load.
  */
 #include <errno.h>
 
 #include "store/store_internal.h"
 
-#define STEP_OPS 64            /* checkpoint ops */
-#define STEP_ENTRIES 256       /* index entries looked at by the cleaner */
-#define STEP_BYTES (8 * 1024)  /* moved by the cleaner */
-#define IDLE_FACTOR 16
+/* The least and the most of a step: checkpoint ops, index entries that the cleaner looks at, bytes that it moves. */
+#define OPS_LEAST 16
+#define OPS_MOST 8192
+#define ENTRIES_LEAST 64
+#define ENTRIES_MOST 16384
+#define BYTES_LEAST 2048
+#define BYTES_MOST (256 * 1024)
+#define IDLE_FACTOR 32
 
-/* 1 with much room, up to 32 when the reserve is near. */
-static uint32_t urgency(const struct paste_store *s)
+static uint64_t at_least(uint64_t n, uint64_t least)
 {
-	uint32_t low = s->r->segments / 16 + 2;
-	uint32_t above = s->r->free_segments > s->r->reserve ? s->r->free_segments - s->r->reserve : 0;
+	return n < least ? least : n;
+}
 
-	if (above >= low)
-		return 1;
-	if (above >= low / 2)
-		return 4;
-	return above >= low / 4 ? 8 : 32;
+/* So much of `work` as `intake` is of `room`. */
+static uint64_t share(uint64_t work, uint64_t intake, uint64_t room, uint64_t least, uint64_t most)
+{
+	uint64_t part = intake >= room ? work : (uint64_t)((double)work * (double)intake / (double)room);
+
+	return part < least ? least : part > most ? most : part;
+}
+
+/* Bytes since the last step: what the load takes of the free segments, and what went into the logs. */
+struct intake {
+	uint64_t room, log;
+};
+
+/* Part of what comes in lands in holes of segments in use, part of it twice, in the log too; and segments are taken whole,
+ * but a step is to be as long as the others. So how much room a byte takes is looked at over a while. */
+static double pace_rate(struct paste_store *s, uint64_t bytes)
+{
+	struct pace *p = &s->pace;
+	uint64_t total = (uint64_t)s->r->segments << s->r->segment_shift;
+
+	p->intake += bytes;
+	if (p->intake > total / 64 + s->r->segment_size) {
+		uint64_t taken = (s->r->taken - p->taken) << s->r->segment_shift;
+		double now = (double)taken / (double)p->intake;
+		p->rate = p->rate > 0 ? (p->rate + now) / 2 : now;
+		p->intake = 0;
+		p->taken = s->r->taken;
+	}
+	return p->rate > 0.125 ? p->rate : p->rate > 0 ? 0.125 : 1.25;
+}
+
+static struct intake intake_since(struct paste_store *s)
+{
+	uint64_t log = 0;
+
+	for (uint32_t l = 0; l < s->logs; l++)
+		log += s->log[l].bytes;
+	struct intake in = {.log = log - s->pace.seen_log};
+	uint64_t bytes = s->c.acknowledged_bytes - s->pace.seen + in.log;
+	in.room = (uint64_t)((double)bytes * pace_rate(s, bytes));
+	s->pace.seen_log = log;
+	s->pace.seen = s->c.acknowledged_bytes;
+	return in;
+}
+
+static uint64_t free_above_reserve(const struct paste_store *s)
+{
+	uint64_t above = s->r->free_segments > s->r->reserve ? s->r->free_segments - s->r->reserve : 0;
+
+	return above << s->r->segment_shift;
 }
 
 static bool wants_checkpoint(const struct paste_store *s)
@@ -34,27 +82,29 @@ static bool wants_checkpoint(const struct paste_store *s)
 	if (s->checkpoint.state != CHECKPOINT_IDLE)
 		return false;
 	/* Under pressure, what the log holds of dead values and records is the first thing to give back. */
-	if (space_is_low(s) && log > space_log_limit(s) / 4 && log > 2ull * s->r->segment_size)
+	uint64_t scarce = (uint64_t)(s->r->segments / 32 + 1) << s->r->segment_shift;
+	if (free_above_reserve(s) < scarce && log > space_log_limit(s) / 4 && log > 2ull * s->r->segment_size)
 		return true;
 	return log > space_log_limit(s);
 }
 
-static int step_checkpoint(struct paste_store *s, uint32_t factor)
+static int step_checkpoint(struct paste_store *s, const struct intake *in, bool idle)
 {
 	if (wants_checkpoint(s)) {
 		int ret = checkpoint_begin(s, false);
 		if (ret < 0)
 			return ret == -ENOSPC ? 0 : ret; /* the cleaner comes first, then another attempt */
 	}
-	/* The longer the log has grown past its limit, the faster. */
-	uint64_t log = space_log_bytes(s), limit = space_log_limit(s);
-	if (log > limit + limit / 2)
-		factor *= 4;
-	int ret = checkpoint_step(s, STEP_OPS * factor);
+	/* To be done when the log has grown by half of its limit. */
+	const struct checkpoint *c = &s->checkpoint;
+	uint64_t entries = s->live_keys + s->entries, left = entries > c->all_ops ? entries - c->all_ops : 0;
+	uint64_t room = at_least(c->log_end > s->pace.seen_log ? c->log_end - s->pace.seen_log : 0, space_log_limit(s) / 32);
+	uint64_t ops = share(left, in->log, room, OPS_LEAST, OPS_MOST);
+	int ret = checkpoint_step(s, (uint32_t)ops * (idle ? IDLE_FACTOR : 1));
 	return ret == -ENOSPC ? 0 : ret;
 }
 
-static int step_cleaner(struct paste_store *s, uint32_t factor)
+static int step_cleaner(struct paste_store *s, const struct intake *in, bool idle)
 {
 	if (!s->cleaner.active) {
 		bool low = space_is_low(s);
@@ -64,7 +114,19 @@ static int step_cleaner(struct paste_store *s, uint32_t factor)
 		if (!low || !cleaner_begin(s))
 			return 0;
 	}
-	int ret = cleaner_step(s, (uint64_t)STEP_BYTES * factor, STEP_ENTRIES * factor);
+	/* What is moved needs room as well, and the victims are free only at the end. */
+	const struct cleaner *c = &s->cleaner;
+	uint64_t room = free_above_reserve(s);
+	room -= room / 8;
+	room = room > c->left_bytes ? room - c->left_bytes : 0;
+	/* Behind, though not out of room: faster, but not all at once. */
+	if (s->r->free_segments > s->r->reserve + 1)
+		room = at_least(room, ((uint64_t)s->r->segments << s->r->segment_shift) / 128);
+	uint64_t bytes = share(c->left_bytes, in->room, room, BYTES_LEAST, BYTES_MOST);
+	uint64_t entries = share(c->left_entries, in->room, room, ENTRIES_LEAST, ENTRIES_MOST);
+	/* Both come to their ends together, by and large: the entries set the pace, the bytes keep a step short. */
+	uint32_t factor = idle ? IDLE_FACTOR : 1;
+	int ret = cleaner_step(s, 2 * bytes * factor, (uint32_t)entries * factor);
 	return ret == -ENOSPC ? 0 : ret;
 }
 
@@ -97,13 +159,11 @@ int paste_store_maintain(struct paste_store *s, bool idle)
 	if (s->read_only)
 		return 0;
 	space_set_reserve(s);
-	uint32_t factor = urgency(s);
-	if (idle && factor < IDLE_FACTOR)
-		factor = IDLE_FACTOR;
-	int busy = step_checkpoint(s, factor);
+	struct intake in = intake_since(s);
+	int busy = step_checkpoint(s, &in, idle);
 	if (busy < 0)
 		return busy;
-	int cleaning = step_cleaner(s, factor);
+	int cleaning = step_cleaner(s, &in, idle);
 	if (cleaning < 0)
 		return cleaning;
 	if (idle)

@@ -72,7 +72,7 @@ bool space_checkpoint_fits(const struct paste_store *s)
 
 bool space_is_low(const struct paste_store *s)
 {
-	return s->r->free_segments < s->r->reserve + s->r->segments / 16 + 2;
+	return s->r->free_segments < s->r->reserve + s->r->segments / 8 + 2;
 }
 
 int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t replaced)

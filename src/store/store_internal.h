@@ -74,9 +74,17 @@ struct checkpoint {
 	uint64_t run_offset;      /* complete pages, one behind the other, not written back yet */
 	uint32_t run_bytes;
 	bool pages_pending;       /* written back since the last commit */
+	uint64_t log_end;         /* when that was written to the logs since open, it should be done */
 	bool clean;               /* the last one: mark the region clean */
 	struct superblock_rewrite rewrite;
 	uint64_t failed;          /* attempts given up for want of space */
+};
+
+/* How fast room goes (maintain.c): what came in, and what it took of the free segments. */
+struct pace {
+	uint64_t seen, seen_log;   /* acknowledged, and written to the logs, at the last step of upkeep */
+	uint64_t intake, taken;    /* since the rate was last looked at; region.taken then */
+	double rate;               /* bytes of free segments a byte of intake */
 };
 
 struct cleaner {
@@ -87,6 +95,8 @@ struct cleaner {
 	uint64_t sequence;
 	uint32_t victims;
 	bool again;         /* the last entry has more to move */
+	uint64_t left_bytes;   /* live in victims when chosen, less what was moved: about what is still to do */
+	uint64_t left_entries; /* to look at, about */
 	bool futile;        /* the last look found no victims, when ... */
 	uint64_t futile_retired; /* ... so many entries had been retired */
 	uint32_t futile_free;    /* ... and so many segments were free */
@@ -143,6 +153,7 @@ struct paste_store {
 	struct segment_list checkpoint_segments; /* of the current one */
 	uint64_t log_floor[LOGS_MAX]; /* log bytes at the current checkpoint */
 	struct cleaner cleaner;
+	struct pace pace;
 	bool stuck;           /* making room failed, when */
 	uint64_t stuck_retired; /* ... so many entries had been retired */
 	uint32_t stuck_free;    /* ... and so many segments were free */
