@@ -67,6 +67,8 @@ struct paste_ring_stats {
 	uint64_t replaced;     /* buffers replaced because somebody kept them */
 	uint64_t gathered;     /* packets copied together for want of scatter-gather, */
 	uint64_t gathered_bytes;
+	uint64_t copied;       /* packets that a pipe or the simulated wire copied from one buffer to another */
+	uint64_t copied_bytes;
 };
 
 struct paste_port_info {
@@ -145,9 +147,78 @@ static inline void paste_port_close(struct paste_port *p)
 		p->ops->close(p);
 }
 
-/* Two ports back to back: what one transmits the other receives. Buffers are exchanged, not copied, when both are of the
- * same region. `slots`: of each ring, a power of two. */
+/* Two ports back to back: what one transmits the other receives, in order and without loss; a transmit ring whose packets the
+ * other side has no slots for stays full. Buffers are exchanged, not copied, when both are of the same region and nobody keeps
+ * the sent one; a REFERENCE is copied, as a device would. CHECKSUM goes along as it is: the receiver finds the flag. Both
+ * belong to one thread. When one is closed the other's syncs say -ENETDOWN once it has received what was sent.
+ * `slots`: of each ring, a power of two. */
 int paste_pipe_open(struct paste_region *a, struct paste_region *b, uint32_t slots, struct paste_port *port[2],
 		    struct paste_error *err);
+
+/*
+ * AF_XDP: the ports of a network interface, whose packets land in the region's buffers. Packets that a rule names come
+ * here, everything else on the interface stays with the kernel. Each queue has its rings; the hardware (or the
+ * kernel's hash) spreads flows over all queues, so a port that does not open all of them misses flows, and what is ours on a
+ * queue that is not open is dropped. Needs root, or CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF.
+ *
+ * One thread at a time uses the port: the region's buffers are shared by all rings.
+ */
+enum paste_xdp_mode {
+	PASTE_XDP_AUTO,      /* the first of these that can be had; info.mode says which it was */
+	PASTE_XDP_ZERO_COPY, /* the device writes into the buffers */
+	PASTE_XDP_COPY,      /* the driver runs the program, the kernel copies */
+	PASTE_XDP_GENERIC,   /* any interface; the kernel has made a socket buffer first. The sender on a veth must have
+				segmentation off, or its large segments are lost */
+};
+
+enum paste_xdp_fragments {
+	PASTE_XDP_FRAGMENTS_AUTO, /* where it costs no better mode */
+	PASTE_XDP_FRAGMENTS_NO,
+	PASTE_XDP_FRAGMENTS_YES, /* or fail: frames larger than a buffer (info.mtu is then the interface's) */
+};
+
+/* A destination that is ours. */
+struct paste_xdp_rule {
+	uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d. ::ffff:0.0.0.0 and :: are all unicast addresses of the family:
+				also those of other machines, if this one forwards */
+	uint16_t port;       /* host byte order */
+	uint8_t protocol;    /* IPPROTO_UDP, IPPROTO_TCP */
+};
+
+struct paste_xdp_options {
+	const char *ifname;
+	uint32_t first_queue, queues; /* queues 0: all */
+	enum paste_xdp_mode mode;
+	enum paste_xdp_fragments fragments;
+	uint32_t slots;        /* of each ring, a power of two, 64 to 32768; 0: 2048 */
+	uint32_t busy_poll_us; /* let this thread's calls do the interface's work, and poll spin so long; 0: interrupts */
+	bool checksum;         /* let the kernel or device compute transmit checksums (info.transmit_checksum says whether
+				  it does); slots that begin within 16 bytes of their buffer are then copied */
+	const struct paste_xdp_rule *rules; /* taken from the first packet on */
+	uint32_t rules_n;
+};
+
+/* -EPERM, -ENODEV, -EBUSY (the queue or the interface is another's, also after some retries), -EOPNOTSUPP, -EMSGSIZE
+ * (the MTU), -EFBIG (the region), -ENOBUFS, ...: the sentence says what to do. */
+int paste_xdp_open(struct paste_region *region, const struct paste_xdp_options *options, struct paste_port **port,
+		   struct paste_error *err);
+
+/* More rules, or fewer, while it runs. -ENOSPC: too many, -ENOENT: there is none such. */
+int paste_xdp_take(struct paste_port *p, const struct paste_xdp_rule *rule);
+int paste_xdp_leave(struct paste_port *p, const struct paste_xdp_rule *rule);
+
+/* What the kernel counted for a queue; where a number cannot be had it is 0. */
+struct paste_xdp_stats {
+	uint64_t steered;           /* packets that a rule named, given to the socket */
+	uint64_t absent;            /* ..., dropped because the socket was not there */
+	uint64_t ip_fragments;      /* ..., dropped because they were first fragments of an IP packet */
+	uint64_t passed;            /* left to the kernel */
+	uint64_t no_room;           /* dropped: no buffer was posted, or the packet did not fit */
+	uint64_t ring_full;         /* dropped: the receive ring was full */
+	uint64_t fill_empty;        /* times the kernel found nothing to receive into */
+	uint64_t invalid;           /* descriptors that the kernel refused; a bug if not 0 */
+	uint32_t posted;            /* buffers that wait for packets now */
+};
+void paste_xdp_stats(struct paste_port *p, uint32_t queue, struct paste_xdp_stats *stats);
 
 #endif
