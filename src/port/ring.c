@@ -109,6 +109,9 @@ void ring_take(struct ring *x)
 	/* A packet whose last slot is still to come stays the application's to finish. */
 	while (end != x->taken && (paste_ring_slot(r, end - 1)->flags & PASTE_SLOT_MORE))
 		end--;
+	/* Unless it never can: then it is one that ring_packet() finds too long. */
+	if (end == x->taken && r->head == r->tail && x->done == x->taken)
+		end = r->head;
 	for (; x->taken != end; x->taken++) {
 		const struct paste_slot *slot = paste_ring_slot(r, x->taken);
 		if (slot->flags & PASTE_SLOT_REFERENCE)
@@ -125,7 +128,7 @@ uint32_t ring_packet(const struct ring *x, uint32_t at, uint32_t *bytes)
 		const struct paste_slot *slot = paste_ring_slot(x->ring, at + n++);
 		good = good && slot->length > 0 && (uint32_t)slot->offset + slot->length <= size;
 		sum += slot->length;
-		more = slot->flags & PASTE_SLOT_MORE;
+		more = (slot->flags & PASTE_SLOT_MORE) && at + n != x->taken;
 	} while (more);
 	*bytes = good && n <= x->most ? sum : 0;
 	return n;
