@@ -17,6 +17,7 @@
 #define BYTES_LEAST 2048
 #define BYTES_MOST (256 * 1024)
 #define IDLE_FACTOR 32
+#define SPREAD 8 /* steps that a round's share of the work is spread over, about */
 
 static uint64_t at_least(uint64_t n, uint64_t least)
 {
@@ -62,7 +63,10 @@ static struct intake intake_since(struct paste_store *s)
 		log += s->log[l].bytes;
 	struct intake in = {.log = log - s->pace.seen_log};
 	uint64_t bytes = s->c.acknowledged_bytes - s->pace.seen + in.log;
-	in.room = (uint64_t)((double)bytes * pace_rate(s, bytes));
+	s->pace.owed += (double)bytes * pace_rate(s, bytes);
+	/* Large rounds are long by themselves: what they call for is done over the next few. */
+	in.room = (uint64_t)(s->pace.owed / SPREAD);
+	s->pace.owed -= (double)in.room;
 	s->pace.seen_log = log;
 	s->pace.seen = s->c.acknowledged_bytes;
 	return in;
@@ -126,7 +130,7 @@ static int step_cleaner(struct paste_store *s, const struct intake *in, bool idl
 	uint64_t entries = share(c->left_entries, in->room, room, ENTRIES_LEAST, ENTRIES_MOST);
 	/* Both come to their ends together, by and large: the entries set the pace, the bytes keep a step short. */
 	uint32_t factor = idle ? IDLE_FACTOR : 1;
-	int ret = cleaner_step(s, 2 * bytes * factor, (uint32_t)entries * factor);
+	int ret = cleaner_step(s, (bytes + bytes / 2) * factor, (uint32_t)entries * factor);
 	return ret == -ENOSPC ? 0 : ret;
 }
 

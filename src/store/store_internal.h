@@ -85,6 +85,7 @@ struct pace {
 	uint64_t seen, seen_log;   /* acknowledged, and written to the logs, at the last step of upkeep */
 	uint64_t intake, taken;    /* since the rate was last looked at; region.taken then */
 	double rate;               /* bytes of free segments a byte of intake */
+	double owed;               /* bytes that the cleaner has not yet kept pace with */
 };
 
 struct cleaner {
