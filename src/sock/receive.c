@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define RECEIVE_POSTED_AT_FIRST 256
+#define RECEIVE_POSTED_AT_FIRST 128
 #define RECEIVE_GROUP 0
 
 static uint32_t power_of_two_below(uint32_t n)
@@ -108,6 +108,9 @@ void receive_refill(struct sock *s)
 	int mask = io_uring_buf_ring_mask(r->entries), added = 0;
 	uint32_t size = paste_buffer_size(s->region), buffer;
 
+	if (r->ran_empty && r->target < r->entries)
+		r->target *= 2;
+	r->ran_empty = false;
 	while (r->posted < r->target && paste_buffer_alloc(s->region, &buffer) == 0) {
 		uint16_t id = r->free_ids[--r->free_count];
 
@@ -119,6 +122,11 @@ void receive_refill(struct sock *s)
 		io_uring_buf_ring_advance(r->ring, added);
 	if (!link_empty(&s->starved))
 		wake_starved(s);
+	/* A burst that emptied the ring is no want of buffers as long as the region has some to refill it. */
+	bool short_of = !link_empty(&s->starved);
+	if (short_of && !r->short_of)
+		s->stats.starved++;
+	r->short_of = short_of;
 }
 
 /* The region's buffer that a completion filled; its user count is the caller's. */
@@ -132,12 +140,8 @@ uint32_t receive_take(struct sock *s, uint32_t cqe_flags)
 	return r->buffers[id];
 }
 
-/* A receive found no buffer. */
+/* A receive found the ring empty. */
 void receive_starved(struct sock *s)
 {
-	struct receive_ring *r = &s->receive;
-
-	s->stats.starved++;
-	if (r->target < r->entries)
-		r->target *= 2;
+	s->receive.ran_empty = true;
 }
