@@ -123,7 +123,7 @@ void receive_refill(struct sock *s)
 	if (!link_empty(&s->starved))
 		wake_starved(s);
 	/* A burst that emptied the ring is no want of buffers as long as the region has some to refill it. */
-	bool short_of = !link_empty(&s->starved);
+	bool short_of = !link_empty(&s->starved) && r->posted < r->target;
 	if (short_of && !r->short_of)
 		s->stats.starved++;
 	r->short_of = short_of;

@@ -136,6 +136,7 @@ struct receive_ring {
 	uint32_t entries;
 	uint32_t target; /* buffers to keep posted: grows when receiving starves, up to entries */
 	uint32_t posted;
+	bool ran_empty;    /* since the last refill */
 	bool short_of;     /* connections wait, and the region has no buffer for them */
 	uint32_t *buffers; /* by buffer id */
 	uint16_t *free_ids;
