@@ -190,7 +190,7 @@ struct paste_xdp_options {
 	uint32_t first_queue, queues; /* queues 0: all */
 	enum paste_xdp_mode mode;
 	enum paste_xdp_fragments fragments;
-	uint32_t slots;        /* of each ring, a power of two, 64 to 32768; 0: 2048 */
+	uint32_t slots;        /* of each ring, a power of two, 64 to 32768; 0: 2048, or less in a small region */
 	uint32_t busy_poll_us; /* let this thread's calls do the interface's work, and poll spin so long; 0: interrupts */
 	bool checksum;         /* let the kernel or device compute transmit checksums (info.transmit_checksum says whether
 				  it does); slots that begin within 16 bytes of their buffer are then copied */
