@@ -104,9 +104,11 @@ int client_connect(int port)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	assert_true(fd >= 0);
+	/* Without a time-out the kernel restarts what io_uring's notifications interrupt in this thread. */
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		fail_msg("connect: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
 
@@ -119,7 +121,15 @@ void client_expect(int fd, const void *bytes, size_t n)
 {
 	uint8_t *got = malloc(n);
 
-	assert_int_equal(recv(fd, got, n, MSG_WAITALL), n);
+	for (size_t have = 0; have < n;) {
+		ssize_t more = recv(fd, got + have, n - have, MSG_WAITALL);
+
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more <= 0)
+			fail_msg("received %zu of %zu: %s", have, n, more ? strerror(errno) : "end");
+		have += (size_t)more;
+	}
 	assert_memory_equal(got, bytes, n);
 	free(got);
 }
@@ -128,7 +138,12 @@ void client_expect_end(int fd)
 {
 	char byte;
 
-	assert_int_equal(recv(fd, &byte, 1, 0), 0);
+	ssize_t n;
+
+	do
+		n = recv(fd, &byte, 1, 0);
+	while (n < 0 && errno == EINTR);
+	assert_int_equal(n, 0);
 }
 
 void client_reset(int fd)

@@ -181,7 +181,7 @@ static void aborting_resets_the_peer(void **state)
 	paste_ref_put(s.region, e.slice);
 	paste_conn_abort(e.conn);
 	server_until_empty(&s);
-	assert_int_equal(recv(fd, &byte, 1, 0), -1);
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(errno, ECONNRESET);
 	close(fd);
 	server_end(&s);
