@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * checksum.h - the Internet checksum (RFC 1071).
+ *
+ * A sum does not mind byte order: words are added as they stand in memory, and what checksum_fold() returns
+ * is stored and compared as it stands in memory. Sums of parts add up; at most 16 GiB may go into one.
+ */
+#ifndef NET_CHECKSUM_H
+#define NET_CHECKSUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* `sum` and n bytes that begin at an even place of what is summed. */
+uint64_t checksum_add(uint64_t sum, const void *bytes, size_t n);
+
+/* The folded 16 bits: 0xffff over what contains its own checksum. Not complemented. */
+static inline uint16_t checksum_fold(uint64_t sum)
+{
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	sum = (sum >> 32) + (sum & 0xffffffff);
+	uint32_t s = (uint32_t)(sum >> 16) + (uint32_t)(sum & 0xffff);
+	return (uint16_t)((s >> 16) + s);
+}
+
+/* The same for bytes that begin at place `at`. Behind a part of odd length each byte counts for the other
+ * half of a word. */
+static inline uint64_t checksum_add_at(uint64_t sum, size_t at, const void *bytes, size_t n)
+{
+	if (at % 2 == 0)
+		return checksum_add(sum, bytes, n);
+	return sum + __builtin_bswap16(checksum_fold(checksum_add(0, bytes, n)));
+}
+
+#endif

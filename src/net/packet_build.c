@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Headers to send. */
+#include "net/checksum.h"
+#include "net/packet.h"
+
+#define HOP_LIMIT 64 /* RFC 1700 */
+
+static uint8_t *put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+	return p + 2;
+}
+
+void packet_path_back(const struct packet_path *path, struct packet_path *back)
+{
+	struct packet_path b = *path;
+
+	memcpy(b.mac_source, path->mac_destination, 6);
+	memcpy(b.mac_destination, path->mac_source, 6);
+	b.source = path->destination;
+	b.destination = path->source;
+	b.traffic_class = 0;
+	*back = b;
+}
+
+static uint8_t *build_ipv4(uint8_t *p, const struct packet_path *path, uint8_t protocol,
+			   uint32_t transport_length)
+{
+	uint8_t *h = p;
+
+	*p++ = 0x45;
+	*p++ = path->traffic_class;
+	p = put16(p, 20 + transport_length);
+	p = put16(p, 0);
+	p = put16(p, 0x4000); /* do not fragment */
+	*p++ = HOP_LIMIT;
+	*p++ = protocol;
+	p = put16(p, 0);
+	memcpy(p, &path->source.byte[12], 4);
+	memcpy(p + 4, &path->destination.byte[12], 4);
+	uint16_t sum = (uint16_t)~checksum_fold(checksum_add(0, h, 20));
+	memcpy(h + 10, &sum, sizeof(sum));
+	return p + 8;
+}
+
+static uint8_t *build_ipv6(uint8_t *p, const struct packet_path *path, uint8_t protocol,
+			   uint32_t transport_length)
+{
+	p = put16(p, 0x6000u | (uint32_t)path->traffic_class << 4);
+	p = put16(p, 0); /* no flow label */
+	p = put16(p, transport_length);
+	*p++ = protocol;
+	*p++ = HOP_LIMIT;
+	memcpy(p, path->source.byte, 16);
+	memcpy(p + 16, path->destination.byte, 16);
+	return p + 32;
+}
+
+uint32_t packet_build_ip(uint8_t *at, const struct packet_path *path, uint8_t protocol,
+			 uint32_t transport_length)
+{
+	bool four = net_address_is4(&path->source);
+	uint8_t *p = at;
+
+	memcpy(p, path->mac_destination, 6);
+	memcpy(p + 6, path->mac_source, 6);
+	memcpy(p + 12, path->tag, 4u * path->tags);
+	p = put16(p + 12 + 4 * path->tags, four ? 0x0800 : 0x86dd);
+	p = (four ? build_ipv4 : build_ipv6)(p, path, protocol, transport_length);
+	return (uint32_t)(p - at);
+}
+
+uint32_t packet_build_udp(uint8_t *at, const struct packet_path *path, uint16_t source_port,
+			  uint16_t destination_port, const struct packet_piece *payload, uint32_t n,
+			  bool offload)
+{
+	uint32_t length = 8;
+
+	for (uint32_t i = 0; i < n; i++)
+		length += payload[i].length;
+	uint32_t header = packet_build_ip(at, path, PACKET_PROTOCOL_UDP, length);
+	uint8_t *h = at + header, *p = put16(put16(put16(h, source_port), destination_port), length);
+	put16(p, 0);
+	uint64_t sum = packet_pseudo_sum(path, PACKET_PROTOCOL_UDP, length);
+	uint16_t field = checksum_fold(sum);
+	if (!offload) {
+		sum = checksum_add(sum, h, 8) + packet_sum(payload, n, 0, length - 8);
+		field = (uint16_t)~checksum_fold(sum);
+		if (field == 0)
+			field = 0xffff; /* 0 says that there is none */
+	}
+	memcpy(p, &field, sizeof(field));
+	return header + 8;
+}
