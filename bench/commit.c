@@ -247,10 +247,10 @@ static void load(struct bench *b, uint32_t keys)
 static const struct shape shapes[] = {
     {"append, 1 a group", APPEND, 1, 1, false, true},
     {"append, 32 a group", APPEND, 1, 32, false, true},
-    {"put over 1 k keys, 1 a group", PUT, 1000, 1, false, true},
-    {"put over 1 k keys, 32 a group", PUT, 1000, 32, false, true},
-    {"put over 100 k keys, 1 a group", PUT, 100000, 1, false, false},
-    {"put over 100 k keys, 32 a group", PUT, 100000, 32, false, false},
+    {"put, 1 k keys of 100 k, 1 a group", PUT, 1000, 1, false, true},
+    {"put, 1 k keys of 100 k, 32 a group", PUT, 1000, 32, false, true},
+    {"put, all of 100 k keys, 1 a group", PUT, 100000, 1, false, false},
+    {"put, all of 100 k keys, 32 a group", PUT, 100000, 32, false, false},
     {"append, 1 a group, cold", APPEND, 1, 1, true, false},
     {"append, 32 a group, cold", APPEND, 1, 32, true, false},
 };
