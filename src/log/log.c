@@ -186,6 +186,8 @@ void log_truncate(struct log *l, uint64_t start)
 	/* A segment is below start as a whole: log_rotate() made start the first record of one. */
 	while (gone < l->n && l->segments[gone].first < start)
 		region_segment_retire(l->r, l->segments[gone++].segment);
+	if (gone == 0)
+		return;
 	l->n -= gone;
 	memmove(l->segments, l->segments + gone, l->n * sizeof(*l->segments));
 }

@@ -19,6 +19,7 @@ struct check {
 	size_t n, room;
 	uint16_t *live; /* counted anew, a buffer each */
 	uint64_t bad_offset;
+	bool unknown; /* a list could not be read: what it names has an owner that we do not see */
 };
 
 static int claim_extent(void *arg, const struct extent *e, bool list)
@@ -53,6 +54,7 @@ static int check_entry(struct check *c, const struct entry *e, const char *what)
 	int ret = op_each_extent(s->r, e->extent, e->refs, e->flags & OP_INDIRECT, claim_extent, c);
 	if (ret == -ENOMEM)
 		return ret;
+	c->unknown |= ret == -EBADMSG;
 	if (ret == -EBADMSG)
 		damage_note(s, region_ref_offset(s->r, e->extent[0].ref), false, "%s: the list of its references is damaged",
 			    what);
@@ -112,6 +114,7 @@ static int check_limbo(struct check *c)
 			int ret = op_each_extent(c->s->r, e->extent, e->refs, e->flags & OP_INDIRECT, claim_extent, c);
 			if (ret == -ENOMEM)
 				return ret;
+			c->unknown |= ret == -EBADMSG;
 			c->n = n; /* a moved value shares what was not moved with its old entry */
 		}
 	}
@@ -129,7 +132,8 @@ static void check_ownership(struct check *c)
 {
 	const struct paste_region *r = c->s->r;
 
-	qsort(c->claim, c->n, sizeof(*c->claim), claim_order);
+	if (c->n > 0)
+		qsort(c->claim, c->n, sizeof(*c->claim), claim_order);
 	for (size_t i = 1; i < c->n; i++) {
 		if (c->claim[i - 1].offset + c->claim[i - 1].length > c->claim[i].offset)
 			damage_note(c->s, c->claim[i].offset, false, "two values own the same bytes");
@@ -141,7 +145,7 @@ static void check_ownership(struct check *c)
 	}
 	if (free_segments != r->free_segments || free_buffers != r->free_buffers)
 		damage_note(c->s, 0, false, "the free buffers do not add up");
-	for (uint32_t b = 0; b < r->buffers; b++) {
+	for (uint32_t b = 0; !c->unknown && b < r->buffers; b++) {
 		const struct segment *seg = &r->segment[b / r->per_segment];
 		uint32_t i = b % r->per_segment;
 		bool marked = r->free_bits[(uint64_t)(b / r->per_segment) * r->words + i / 64] >> (i % 64) & 1;

@@ -99,6 +99,8 @@ void stream_trim(struct slab *slab, struct stream *st, uint64_t before)
 		if (st->chunk[i])
 			slab_free(slab, st->chunk[i], CHUNK_BYTES);
 	}
+	if (gone == 0)
+		return;
 	memmove(st->chunk, st->chunk + gone, (st->chunks - gone) * sizeof(*st->chunk));
 	st->chunks -= gone;
 	st->base += gone;
