@@ -201,7 +201,7 @@ static double read_direct(const char *path, void *memory, uint64_t size)
 static void bench_file(const char *directory, uint64_t size)
 {
 	char path[4096], name[64];
-	double seconds[RUNS], floor[RUNS], recovery[RUNS];
+	double seconds[RUNS], floor[RUNS], recovery[RUNS], rate[RUNS];
 	struct opening o;
 
 	bench_region_create(directory, size, path);
@@ -218,8 +218,10 @@ static void bench_file(const char *directory, uint64_t size)
 		open_once(path, &o);
 		seconds[i] = o.seconds;
 		recovery[i] = o.recovery;
+		rate[i] = floor[i] / seconds[i]; /* neighbours: the disk's speed comes and goes */
 	}
 	munmap(memory, size);
+	double r = bench_middle(rate, RUNS);
 	double mine = bench_middle(seconds, RUNS), disk = bench_middle(floor, RUNS);
 	snprintf(name, sizeof(name), "file of %llu MiB, %llu keys of 15,000 B",
 		 (unsigned long long)size >> 20, (unsigned long long)o.keys);
@@ -229,8 +231,8 @@ static void bench_file(const char *directory, uint64_t size)
 	report_number("floor ms", disk * 1e3);
 	report_number("MB/s", (double)size / mine / 1e6);
 	report_number("disk MB/s", (double)size / disk / 1e6);
-	report_number("rate", disk / mine);
-	report_at_least("opening the file, beside the speed of the disk", disk / mine, 0.8);
+	report_number("rate", r);
+	report_at_least("opening the file, beside the speed of the disk", r, 0.8);
 	bench_region_remove(path);
 }
 
