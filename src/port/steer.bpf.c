@@ -111,9 +111,11 @@ struct ports {
 	__u8 from[2], to[2];
 } __attribute__((packed));
 
-/* The header at `offset`, or return false: the packet is the kernel's. */
+/* The header at `offset`, or return false: the packet is the kernel's. The barrier keeps the compiler from computing the
+ * address a second time, which the verifier would not know to have been checked. */
 #define HEADER(type, name, data, end, offset)                                                                \
 	struct type *name = (data) + (offset);                                                               \
+	barrier_var(name);                                                                                   \
 	if ((void *)(name + 1) > (end))                                                                      \
 	return false
 
@@ -216,28 +218,34 @@ static __always_inline bool is_ours(struct packet *p)
 	return bpf_map_lookup_elem(&rules, &p->to);
 }
 
+static __always_inline int decide(struct xdp_md *ctx, struct packet *p)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	if (!find_destination(data, end, p) || !is_ours(p))
+		return XDP_PASS;
+	if (p->first_fragment)
+		return XDP_DROP;
+	/* The lower bits of the last argument are the answer when the map has no socket for the queue. */
+	return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_DROP);
+}
+
 SEC("xdp")
 int steer(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 queue = ctx->rx_queue_index;
-	struct steer_counts none = {}, *count = bpf_map_lookup_elem(&counts, &queue);
 	struct packet p = {};
+	int verdict = decide(ctx, &p);
+	__u32 queue = ctx->rx_queue_index;
+	struct steer_counts *count = bpf_map_lookup_elem(&counts, &queue);
 
 	if (!count)
-		count = &none;
-	if (!find_destination(data, end, &p) || !is_ours(&p)) {
+		return verdict;
+	if (verdict == XDP_PASS)
 		count->passed++;
-		return XDP_PASS;
-	}
-	if (p.first_fragment) {
-		count->fragments++;
-		return XDP_DROP;
-	}
-	/* The lower bits of the last argument are the answer when the map has no socket for the queue. */
-	int verdict = bpf_redirect_map(&sockets, queue, XDP_DROP);
-	if (verdict == XDP_REDIRECT)
+	else if (verdict == XDP_REDIRECT)
 		count->taken++;
+	else if (p.first_fragment)
+		count->fragments++;
 	else
 		count->absent++;
 	return verdict;

@@ -76,7 +76,7 @@ static const char *last_words(char *log)
 
 static int refuse_load(const struct steer_options *o, int code, char *log, struct paste_error *err)
 {
-	if (code == -EPERM || code == -EACCES)
+	if (code == -EPERM)
 		return paste_fail(
 		    err, code,
 		    "%s: the kernel does not let this process load an XDP program: run it as root, or with "
