@@ -111,8 +111,8 @@ struct ports {
 	__u8 from[2], to[2];
 } __attribute__((packed));
 
-/* The header at `offset`, or return false: the packet is the kernel's. The barrier keeps the compiler from computing the
- * address a second time, which the verifier would not know to have been checked. */
+/* The header at `offset`, or return false: the packet is the kernel's. The barrier keeps the compiler from
+ * computing the address a second time, which the verifier would not know to have been checked. */
 #define HEADER(type, name, data, end, offset)                                                                \
 	struct type *name = (data) + (offset);                                                               \
 	barrier_var(name);                                                                                   \

@@ -100,7 +100,7 @@ static void xdp_close(struct paste_port *p)
 			ring_close(&x->queue[i].receive);
 		if (x->queue[i].transmit.ring)
 			ring_close(&x->queue[i].transmit);
-		free(x->queue[i].address);
+		free(x->queue[i].sending);
 	}
 	free(x->queue);
 	free(x->posted);
@@ -188,8 +188,8 @@ static int make_queue(struct xdp_port *x, uint32_t i, const struct paste_xdp_opt
 	struct paste_region *r = x->port.region;
 
 	q->number = o->first_queue + i;
-	q->address = calloc(slots, sizeof(*q->address));
-	if (!q->address)
+	q->sending = calloc(slots, sizeof(*q->sending));
+	if (!q->sending)
 		return paste_fail(err, -ENOMEM, "out of memory for a ring of %u slots", slots);
 	int ret = ring_open(&q->receive, &x->port.receive[i], r, RING_RECEIVE_EMPTY, slots,
 			    XDP_FRAGMENTS_MOST, err);

@@ -29,14 +29,14 @@
 #define XDP_HEADROOM 62
 #define XDP_METADATA 16
 #define XDP_FRAGMENTS_MOST 17 /* slots a packet may have where a socket buffer carries it: MAX_SKB_FRAGS */
-#define XDP_ADDRESS_DONE UINT64_MAX
+#define XDP_SENT UINT32_MAX
 
 struct xdp_queue {
 	struct xdp_socket socket;
 	uint32_t number; /* of the interface's */
 	struct ring receive, transmit;
 	uint32_t posted, owed;
-	uint64_t *address; /* of each transmit slot under way, or XDP_ADDRESS_DONE */
+	uint32_t *sending; /* buffer of each transmit slot under way, or XDP_SENT */
 	uint32_t produced; /* transmit slots given to the kernel */
 	uint32_t idle;     /* syncs since something was received */
 };

@@ -7,34 +7,35 @@
 #include "port/xdp.h"
 #include "region/region.h"
 
-static uint64_t *address_of(struct xdp_queue *q, uint32_t i)
+static uint32_t *sending_in(struct xdp_queue *q, uint32_t i)
 {
-	return &q->address[i & (q->transmit.ring->size - 1)];
+	return &q->sending[i & (q->transmit.ring->size - 1)];
 }
 
-/* Which slot under way an address belongs to. The oldest first: nearly always it is that one. */
-static void complete_one(struct xdp_queue *q, uint64_t address)
+/* Which slot under way has this buffer. The oldest first: nearly always it is that one. */
+static void complete_one(struct xdp_queue *q, uint32_t buffer)
 {
 	for (uint32_t i = q->transmit.done; i != q->produced; i++) {
-		if (*address_of(q, i) == address) {
-			*address_of(q, i) = XDP_ADDRESS_DONE;
+		if (*sending_in(q, i) == buffer) {
+			*sending_in(q, i) = XDP_SENT;
 			return;
 		}
 	}
 	assert(!"the kernel completed what was not sent");
 }
 
-static void complete(struct xdp_queue *q)
+static void complete(const struct xdp_port *x, struct xdp_queue *q)
 {
 	struct xdp_ring *sent = &q->socket.completion;
 	uint32_t n = xdp_ring_ready(sent), slots = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		complete_one(q, sent->address[sent->mine++ & sent->mask]);
+		complete_one(
+		    q, (uint32_t)(sent->address[sent->mine++ & sent->mask] >> x->port.region->buffer_shift));
 	if (n > 0)
 		xdp_ring_consumed(sent);
 	while (q->transmit.done + slots != q->produced &&
-	       *address_of(q, q->transmit.done + slots) == XDP_ADDRESS_DONE)
+	       *sending_in(q, q->transmit.done + slots) == XDP_SENT)
 		slots++;
 	ring_complete(&q->transmit, slots);
 }
@@ -95,7 +96,7 @@ static void send_fragments(struct xdp_port *x, struct xdp_queue *q, uint32_t at,
 		uint32_t options = i + 1 < slots ? XDP_PKT_CONTD : 0;
 		if (i == 0 && (slot->flags & PASTE_SLOT_CHECKSUM))
 			options |= put_metadata(x, slot, address);
-		*address_of(q, at + i) = address;
+		*sending_in(q, at + i) = slot->buffer;
 		produce(q, address, slot->length, options);
 	}
 }
@@ -125,9 +126,9 @@ static bool send_gathered(struct xdp_port *x, struct xdp_queue *q, uint32_t at, 
 	/* The copy is in the slot's own buffer, whatever the original was. */
 	if (first->flags & PASTE_SLOT_CHECKSUM)
 		options = put_metadata(x, first, address);
-	*address_of(q, at) = address;
+	*sending_in(q, at) = buffer;
 	for (uint32_t i = 1; i < slots; i++)
-		*address_of(q, at + i) = XDP_ADDRESS_DONE;
+		*sending_in(q, at + i) = XDP_SENT;
 	produce(q, address, bytes, options);
 	q->transmit.stats.gathered++;
 	q->transmit.stats.gathered_bytes += bytes;
@@ -158,7 +159,7 @@ static void produce_packets(struct xdp_port *x, struct xdp_queue *q)
 		uint32_t slots = ring_packet(&q->transmit, q->produced, &bytes);
 		if (!send_packet(x, q, q->produced, slots, bytes)) {
 			for (uint32_t i = 0; i < slots; i++)
-				*address_of(q, q->produced + i) = XDP_ADDRESS_DONE;
+				*sending_in(q, q->produced + i) = XDP_SENT;
 			q->transmit.stats.dropped++;
 		}
 		q->transmit.stats.slots += slots;
@@ -207,7 +208,7 @@ int xdp_sync_transmit(struct paste_port *p, uint32_t queue)
 	if (ret < 0)
 		x->error = ret;
 	/* Behind the call: over a veth, what was sent is complete when it returns. */
-	complete(q);
+	complete(x, q);
 	if (x->error)
 		return x->error;
 	return ring_return(&q->transmit);

@@ -2,8 +2,8 @@
 /*
  * The XDP program, run by the kernel over a table of packets (BPF_PROG_RUN): nothing is attached to anything.
  *
- * Ours in these tests: UDP 7000 at 10.1.1.1 and at fd00::1, TCP 80 at every IPv4 and every IPv6 address, UDP 5353 at
- * the group 224.0.0.251.
+ * Ours in these tests: UDP 7000 at 10.1.1.1 and at fd00::1, TCP 80 at every IPv4 and every IPv6 address, UDP
+ * 5353 at the group 224.0.0.251.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,18 +57,18 @@ struct packet {
 	const char *to; /* IP address; its form says the family */
 	uint16_t port;
 	uint8_t protocol;
-	bool group;                /* to a group of stations */
-	int tag, tag2;             /* VLAN tags, type in the upper half; 0: none */
-	uint8_t options;           /* IPv4: words of options */
-	uint16_t fragment;         /* IPv4: flags and offset */
-	uint8_t extension[12];     /* IPv6: headers in order, up to the first 0xff ... */
-	uint8_t extension_length;  /* ... each so long (units of 8 beyond the first) */
-	uint8_t segments_left;     /* of routing headers */
-	uint16_t fragment6;        /* of fragment headers */
-	uint8_t version;           /* 0: the right one */
-	uint16_t type;             /* Ethernet type, 0: the right one */
-	uint8_t header_length;     /* IPv4: words, 0: the right number */
-	int cut;                   /* bytes that are missing at the end */
+	bool group;               /* to a group of stations */
+	int tag, tag2;            /* VLAN tags, type in the upper half; 0: none */
+	uint8_t options;          /* IPv4: words of options */
+	uint16_t fragment;        /* IPv4: flags and offset */
+	uint8_t extension[12];    /* IPv6: headers in order, up to the first 0xff ... */
+	uint8_t extension_length; /* ... each so long (units of 8 beyond the first) */
+	uint8_t segments_left;    /* of routing headers */
+	uint16_t fragment6;       /* of fragment headers */
+	uint8_t version;          /* 0: the right one */
+	uint16_t type;            /* Ethernet type, 0: the right one */
+	uint8_t header_length;    /* IPv4: words, 0: the right number */
+	int cut;                  /* bytes that are missing at the end */
 };
 
 #define TAG(type, id) ((type) << 16 | (id))
@@ -192,8 +192,8 @@ static void take(struct steer *s, const char *to, uint8_t protocol, uint16_t por
 static uint32_t verdict(struct fixture *f, const struct frame *frame)
 {
 	uint8_t out[2048];
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame->bytes, .data_size_in = (uint32_t)frame->n, .data_out = out,
-		    .data_size_out = sizeof(out), .repeat = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame->bytes, .data_size_in = (uint32_t)frame->n,
+		    .data_out = out, .data_size_out = sizeof(out), .repeat = 1);
 
 	assert_int_equal(bpf_prog_test_run_opts(steer_program(f->steer), &run), 0);
 	/* What goes on is what came. */
@@ -242,77 +242,95 @@ static const struct {
 	uint32_t verdict;
 	struct packet packet;
 } table[] = {
-	/* whose it is */
-	{"our UDP port at our address", TAKE, {"10.1.1.1", 7000, 17, .extension_length = NO_MORE}},
-	{"our UDP port at our IPv6 address", TAKE, {"fd00::1", 7000, 17, .extension_length = NO_MORE}},
-	{"another port", PASS, {"10.1.1.1", 7001, 17}},
-	{"the port with its bytes swapped", PASS, {"10.1.1.1", 0x581b, 17}},
-	{"our port of the other protocol", PASS, {"10.1.1.1", 7000, 6}},
-	{"our port at another address", PASS, {"10.1.1.3", 7000, 17}},
-	{"our port at another IPv6 address", PASS, {"fd00::3", 7000, 17, .extension_length = NO_MORE}},
-	{"our address as an IPv6 one, mapped", TAKE, {"::ffff:10.1.1.1", 7000, 17, .extension_length = NO_MORE}},
-	{"TCP 80 anywhere", TAKE, {"10.9.9.9", 80, 6}},
-	{"TCP 80 anywhere, IPv6", TAKE, {"2001:db8::77", 80, 6, .extension_length = NO_MORE}},
-	{"UDP 80 anywhere", PASS, {"10.9.9.9", 80, 17}},
-	{"ICMP", PASS, {"10.1.1.1", 7000, 1}},
-	{"ICMPv6", PASS, {"fd00::1", 7000, 58, .extension_length = NO_MORE}},
-	{"SCTP to our port's number", PASS, {"10.1.1.1", 7000, 132}},
-	/* groups */
-	{"a group that a rule names", TAKE, {"224.0.0.251", 5353, 17, .group = true}},
-	{"a group, and a rule for all addresses", PASS, {"224.0.0.252", 80, 6, .group = true}},
-	{"our address, sent to a group of stations", TAKE, {"10.1.1.1", 7000, 17, .group = true}},
-	/* other things than IP */
-	{"ARP", PASS, {"10.1.1.1", 7000, 17, .type = 0x0806}},
-	{"LLDP", PASS, {"10.1.1.1", 7000, 17, .type = 0x88cc, .group = true}},
-	{"IPv4 in the name of IPv6", PASS, {"10.1.1.1", 7000, 17, .type = 0x86dd}},
-	{"IPv6 in the name of IPv4", PASS, {"fd00::1", 7000, 17, .type = 0x0800, .extension_length = NO_MORE}},
-	{"IP version 5", PASS, {"10.1.1.1", 7000, 17, .version = 5}},
-	{"IP version 7", PASS, {"fd00::1", 7000, 17, .version = 7, .extension_length = NO_MORE}},
-	/* VLANs */
-	{"a VLAN", PASS, {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 5)}},
-	{"a priority tag", TAKE, {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 0xe000)}},
-	{"a priority tag, IPv6", TAKE, {"fd00::1", 7000, 17, .tag = TAG(0x8100, 0xe000), .extension_length = NO_MORE}},
-	{"a priority tag, then a VLAN", PASS, {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 0xe000), .tag2 = TAG(0x8100, 5)}},
-	{"a provider's VLAN", PASS, {"10.1.1.1", 7000, 17, .tag = TAG(0x88a8, 5), .tag2 = TAG(0x8100, 6)}},
-	{"a tag and nothing", PASS, {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 0), .cut = 32 + 2}},
-	/* IPv4 headers */
-	{"options", TAKE, {"10.1.1.1", 7000, 17, .options = 3}},
-	{"as many options as there can be", TAKE, {"10.1.1.1", 7000, 17, .options = 10}},
-	{"options, another port", PASS, {"10.1.1.1", 7001, 17, .options = 3}},
-	{"a header of four words", PASS, {"10.1.1.1", 7000, 17, .header_length = 4}},
-	{"a header longer than the packet", PASS, {"10.1.1.1", 7000, 17, .header_length = 15}},
-	/* IPv4 fragments */
-	{"do not fragment", TAKE, {"10.1.1.1", 7000, 17, .fragment = 0x4000}},
-	{"a first fragment of ours", DROP, {"10.1.1.1", 7000, 17, .fragment = 0x2000}},
-	{"a first fragment of others", PASS, {"10.1.1.1", 7001, 17, .fragment = 0x2000}},
-	{"a middle fragment", PASS, {"10.1.1.1", 7000, 17, .fragment = 0x2001}},
-	{"a last fragment", PASS, {"10.1.1.1", 7000, 17, .fragment = 0x00b9}},
-	/* IPv6 extension headers */
-	{"hop-by-hop options", TAKE, {"fd00::1", 7000, 17, .extension = {0, NO_MORE}}},
-	{"long destination options", TAKE, {"fd00::1", 7000, 17, .extension = {60, NO_MORE}, .extension_length = 9}},
-	{"authentication", TAKE, {"fd00::1", 7000, 17, .extension = {51, NO_MORE}, .extension_length = 4}},
-	{"all of them", TAKE, {"fd00::1", 7000, 17, .extension = {0, 60, 43, 51, 60, NO_MORE}, .extension_length = 2}},
-	{"extension headers, another port", PASS, {"fd00::1", 7001, 17, .extension = {0, 60, NO_MORE}}},
-	{"a routing header at its end", TAKE, {"fd00::1", 7000, 17, .extension = {43, NO_MORE}}},
-	{"a routing header with segments left", PASS, {"fd00::1", 7000, 17, .extension = {43, NO_MORE}, .segments_left = 1}},
-	{"eight headers", TAKE, {"fd00::1", 7000, 17, .extension = {60, 60, 60, 60, 60, 60, 60, 60, NO_MORE}}},
-	{"nine headers", PASS, {"fd00::1", 7000, 17, .extension = {60, 60, 60, 60, 60, 60, 60, 60, 60, NO_MORE}}},
-	{"a header that is not known", PASS, {"fd00::1", 7000, 17, .extension = {135, NO_MORE}}},
-	{"no next header", PASS, {"fd00::1", 7000, 59, .extension = {60, NO_MORE}}},
-	{"an extension longer than the packet", PASS, {"fd00::1", 7000, 17, .extension = {60, NO_MORE}, .extension_length = 40, .cut = 300}},
-	/* IPv6 fragments */
-	{"a whole packet with a fragment header", TAKE, {"fd00::1", 7000, 17, .extension = {44, NO_MORE}}},
-	{"a first fragment of ours, IPv6", DROP, {"fd00::1", 7000, 17, .extension = {44, NO_MORE}, .fragment6 = 1}},
-	{"a first fragment of others, IPv6", PASS, {"fd00::1", 7001, 17, .extension = {44, NO_MORE}, .fragment6 = 1}},
-	{"a later fragment, IPv6", PASS, {"fd00::1", 7000, 17, .extension = {44, NO_MORE}, .fragment6 = 8}},
-	{"options, then a first fragment", DROP, {"fd00::1", 7000, 17, .extension = {0, 44, 60, NO_MORE}, .fragment6 = 1}},
-	/* cut short: payload 4, the rest of the UDP header 4, then ports */
-	{"without payload", TAKE, {"10.1.1.1", 7000, 17, .cut = 4}},
-	{"ports and no more", TAKE, {"10.1.1.1", 7000, 17, .cut = 8}},
-	{"half of the ports", PASS, {"10.1.1.1", 7000, 17, .cut = 9}},
-	{"half of the IPv4 header", PASS, {"10.1.1.1", 7000, 17, .cut = 20}},
-	{"half of the IPv6 header", PASS, {"fd00::1", 7000, 17, .extension_length = NO_MORE, .cut = 20}},
-	{"half of the IPv6 ports", PASS, {"fd00::1", 7000, 17, .extension_length = NO_MORE, .cut = 10}},
+    /* whose it is */
+    {"our UDP port at our address", TAKE, {"10.1.1.1", 7000, 17, .extension_length = NO_MORE}},
+    {"our UDP port at our IPv6 address", TAKE, {"fd00::1", 7000, 17, .extension_length = NO_MORE}},
+    {"another port", PASS, {"10.1.1.1", 7001, 17}},
+    {"the port with its bytes swapped", PASS, {"10.1.1.1", 0x581b, 17}},
+    {"our port of the other protocol", PASS, {"10.1.1.1", 7000, 6}},
+    {"our port at another address", PASS, {"10.1.1.3", 7000, 17}},
+    {"our port at another IPv6 address", PASS, {"fd00::3", 7000, 17, .extension_length = NO_MORE}},
+    {"our address as an IPv6 one, mapped", TAKE, {"::ffff:10.1.1.1", 7000, 17, .extension_length = NO_MORE}},
+    {"TCP 80 anywhere", TAKE, {"10.9.9.9", 80, 6}},
+    {"TCP 80 anywhere, IPv6", TAKE, {"2001:db8::77", 80, 6, .extension_length = NO_MORE}},
+    {"UDP 80 anywhere", PASS, {"10.9.9.9", 80, 17}},
+    {"ICMP", PASS, {"10.1.1.1", 7000, 1}},
+    {"ICMPv6", PASS, {"fd00::1", 7000, 58, .extension_length = NO_MORE}},
+    {"SCTP to our port's number", PASS, {"10.1.1.1", 7000, 132}},
+    /* groups */
+    {"a group that a rule names", TAKE, {"224.0.0.251", 5353, 17, .group = true}},
+    {"a group, and a rule for all addresses", PASS, {"224.0.0.252", 80, 6, .group = true}},
+    {"our address, sent to a group of stations", TAKE, {"10.1.1.1", 7000, 17, .group = true}},
+    /* other things than IP */
+    {"ARP", PASS, {"10.1.1.1", 7000, 17, .type = 0x0806}},
+    {"LLDP", PASS, {"10.1.1.1", 7000, 17, .type = 0x88cc, .group = true}},
+    {"IPv4 in the name of IPv6", PASS, {"10.1.1.1", 7000, 17, .type = 0x86dd}},
+    {"IPv6 in the name of IPv4", PASS, {"fd00::1", 7000, 17, .type = 0x0800, .extension_length = NO_MORE}},
+    {"IP version 5", PASS, {"10.1.1.1", 7000, 17, .version = 5}},
+    {"IP version 7", PASS, {"fd00::1", 7000, 17, .version = 7, .extension_length = NO_MORE}},
+    /* VLANs */
+    {"a VLAN", PASS, {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 5)}},
+    {"a priority tag", TAKE, {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 0xe000)}},
+    {"a priority tag, IPv6",
+     TAKE,
+     {"fd00::1", 7000, 17, .tag = TAG(0x8100, 0xe000), .extension_length = NO_MORE}},
+    {"a priority tag, then a VLAN",
+     PASS,
+     {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 0xe000), .tag2 = TAG(0x8100, 5)}},
+    {"a provider's VLAN", PASS, {"10.1.1.1", 7000, 17, .tag = TAG(0x88a8, 5), .tag2 = TAG(0x8100, 6)}},
+    {"a tag and nothing", PASS, {"10.1.1.1", 7000, 17, .tag = TAG(0x8100, 0), .cut = 32 + 2}},
+    /* IPv4 headers */
+    {"options", TAKE, {"10.1.1.1", 7000, 17, .options = 3}},
+    {"as many options as there can be", TAKE, {"10.1.1.1", 7000, 17, .options = 10}},
+    {"options, another port", PASS, {"10.1.1.1", 7001, 17, .options = 3}},
+    {"a header of four words", PASS, {"10.1.1.1", 7000, 17, .header_length = 4}},
+    {"a header longer than the packet", PASS, {"10.1.1.1", 7000, 17, .header_length = 15}},
+    /* IPv4 fragments */
+    {"do not fragment", TAKE, {"10.1.1.1", 7000, 17, .fragment = 0x4000}},
+    {"a first fragment of ours", DROP, {"10.1.1.1", 7000, 17, .fragment = 0x2000}},
+    {"a first fragment of others", PASS, {"10.1.1.1", 7001, 17, .fragment = 0x2000}},
+    {"a middle fragment", PASS, {"10.1.1.1", 7000, 17, .fragment = 0x2001}},
+    {"a last fragment", PASS, {"10.1.1.1", 7000, 17, .fragment = 0x00b9}},
+    /* IPv6 extension headers */
+    {"hop-by-hop options", TAKE, {"fd00::1", 7000, 17, .extension = {0, NO_MORE}}},
+    {"long destination options",
+     TAKE,
+     {"fd00::1", 7000, 17, .extension = {60, NO_MORE}, .extension_length = 9}},
+    {"authentication", TAKE, {"fd00::1", 7000, 17, .extension = {51, NO_MORE}, .extension_length = 4}},
+    {"all of them",
+     TAKE,
+     {"fd00::1", 7000, 17, .extension = {0, 60, 43, 51, 60, NO_MORE}, .extension_length = 2}},
+    {"extension headers, another port", PASS, {"fd00::1", 7001, 17, .extension = {0, 60, NO_MORE}}},
+    {"a routing header at its end", TAKE, {"fd00::1", 7000, 17, .extension = {43, NO_MORE}}},
+    {"a routing header with segments left",
+     PASS,
+     {"fd00::1", 7000, 17, .extension = {43, NO_MORE}, .segments_left = 1}},
+    {"eight headers", TAKE, {"fd00::1", 7000, 17, .extension = {60, 60, 60, 60, 60, 60, 60, 60, NO_MORE}}},
+    {"nine headers", PASS, {"fd00::1", 7000, 17, .extension = {60, 60, 60, 60, 60, 60, 60, 60, 60, NO_MORE}}},
+    {"a header that is not known", PASS, {"fd00::1", 7000, 17, .extension = {135, NO_MORE}}},
+    {"no next header", PASS, {"fd00::1", 7000, 59, .extension = {60, NO_MORE}}},
+    {"an extension longer than the packet",
+     PASS,
+     {"fd00::1", 7000, 17, .extension = {60, NO_MORE}, .extension_length = 40, .cut = 300}},
+    /* IPv6 fragments */
+    {"a whole packet with a fragment header", TAKE, {"fd00::1", 7000, 17, .extension = {44, NO_MORE}}},
+    {"a first fragment of ours, IPv6",
+     DROP,
+     {"fd00::1", 7000, 17, .extension = {44, NO_MORE}, .fragment6 = 1}},
+    {"a first fragment of others, IPv6",
+     PASS,
+     {"fd00::1", 7001, 17, .extension = {44, NO_MORE}, .fragment6 = 1}},
+    {"a later fragment, IPv6", PASS, {"fd00::1", 7000, 17, .extension = {44, NO_MORE}, .fragment6 = 8}},
+    {"options, then a first fragment",
+     DROP,
+     {"fd00::1", 7000, 17, .extension = {0, 44, 60, NO_MORE}, .fragment6 = 1}},
+    /* cut short: payload 4, the rest of the UDP header 4, then ports */
+    {"without payload", TAKE, {"10.1.1.1", 7000, 17, .cut = 4}},
+    {"ports and no more", TAKE, {"10.1.1.1", 7000, 17, .cut = 8}},
+    {"half of the ports", PASS, {"10.1.1.1", 7000, 17, .cut = 9}},
+    {"half of the IPv4 header", PASS, {"10.1.1.1", 7000, 17, .cut = 20}},
+    {"half of the IPv6 header", PASS, {"fd00::1", 7000, 17, .extension_length = NO_MORE, .cut = 20}},
+    {"half of the IPv6 ports", PASS, {"fd00::1", 7000, 17, .extension_length = NO_MORE, .cut = 10}},
 };
 
 static void every_packet_goes_where_it_belongs(void **state)
@@ -399,10 +417,10 @@ static void rules_come_and_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_packet_goes_where_it_belongs),
-		cmocka_unit_test(a_packet_may_end_anywhere),
-		cmocka_unit_test(without_a_socket_our_packets_are_dropped),
-		cmocka_unit_test(rules_come_and_go),
+	    cmocka_unit_test(every_packet_goes_where_it_belongs),
+	    cmocka_unit_test(a_packet_may_end_anywhere),
+	    cmocka_unit_test(without_a_socket_our_packets_are_dropped),
+	    cmocka_unit_test(rules_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
