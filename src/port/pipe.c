@@ -236,7 +236,10 @@ static int end_open(struct paste_region *region, uint32_t slots, uint8_t number,
 	e->port = (struct paste_port){
 	    .ops = &pipe_ops,
 	    .region = region,
-	    .info = {.name = "pipe", .mode = "pipe", .queues = 1, .fragments = FRAGMENTS},
+	    .info = {.name = "pipe",
+		     .mode = "pipe",
+		     .queues = 1,
+		     .fragments = slots < FRAGMENTS ? slots : FRAGMENTS},
 	    .receive = &e->receive,
 	    .transmit = &e->transmit,
 	};

@@ -157,7 +157,7 @@ static uint64_t departure(const struct wire *w, struct wire_cable *c, uint32_t b
 
 	if (l->bytes_per_second == 0)
 		return w->now;
-	/* What goes in at this moment is not counted; so one always fits. */
+	/* One always fits into a cable that is idle. */
 	if (start > w->now && start - w->now + wire_nanoseconds(l, bytes) > wire_nanoseconds(l, queue))
 		return WIRE_NEVER;
 	return c->busy_until = start + wire_nanoseconds(l, bytes);

@@ -34,7 +34,7 @@ struct wire_link {
 	uint64_t delay_ns;
 	uint64_t jitter_ns;        /* 0 .. jitter_ns more, in order */
 	uint64_t bytes_per_second; /* 0: unlimited */
-	uint64_t queue_bytes;      /* down: waiting for the cable; more is lost. 0: 256 KiB */
+	uint64_t queue_bytes;      /* down: not gone in yet; more is lost. 0: 256 KiB */
 	uint32_t mtu;              /* bytes of an IP packet; larger ones are lost. 0: 9000 */
 	uint32_t lose;
 	uint32_t lose_run;   /* a loss takes so many in a row. 0: 1 */

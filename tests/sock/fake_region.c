@@ -33,7 +33,7 @@ struct paste_region *fake_region_new(uint32_t buffers, uint32_t buffer_size)
 	r->size = buffer_size;
 	r->free = calloc(buffers, sizeof(*r->free));
 	r->buffers = calloc(buffers, sizeof(*r->buffers));
-	r->data = aligned_alloc(4096, (size_t)buffers * buffer_size);
+	r->data = aligned_alloc(4096, ((size_t)buffers * buffer_size + 4095) & ~(size_t)4095);
 	for (uint32_t i = 0; i < buffers; i++)
 		r->free[i] = buffers - 1 - i;
 	return r;
