@@ -8,8 +8,10 @@
 #include "port/xdp.h"
 #include "region/region.h"
 
-/* An idle socket is asked so seldom whether its interface is still there. */
-#define IDLE_LOOK 4096
+/* An idle socket is asked so seldom whether its interface is still there ... */
+#define IDLE_LOOK 256
+/* ... and a sleeping one so often, in ms: poll() does not tell. */
+#define ASLEEP_LOOK 500
 
 static void post(struct xdp_port *x, struct xdp_queue *q, uint32_t buffer)
 {
@@ -118,18 +120,23 @@ static uint32_t collect(struct xdp_port *x, struct xdp_queue *q)
 	return n;
 }
 
-/* Nothing was there. Do what the kernel would do sooner or later, or would not without a call. */
-static void nothing_received(struct xdp_port *x, struct xdp_queue *q)
+/* The interface was removed: the kernel leaves an error at the socket and nothing else. */
+static void look_for_error(struct xdp_port *x, const struct xdp_queue *q)
 {
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	if (x->busy_poll || xdp_ring_wants_call(&q->socket.fill))
-		recvfrom(q->socket.fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
-	if (++q->idle % IDLE_LOOK)
-		return;
 	if (getsockopt(q->socket.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error)
 		x->error = -error;
+}
+
+/* Nothing was there. Do what the kernel would do sooner or later, or would not without a call. */
+static void nothing_received(struct xdp_port *x, struct xdp_queue *q)
+{
+	if (x->busy_poll || xdp_ring_wants_call(&q->socket.fill))
+		recvfrom(q->socket.fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+	if (++q->idle % IDLE_LOOK == 0)
+		look_for_error(x, q);
 }
 
 int xdp_sync_receive(struct paste_port *p, uint32_t queue)
@@ -162,26 +169,47 @@ static bool something_there(struct xdp_port *x)
 	return false;
 }
 
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Sleep for at most `us`; < 0: for long. 1: woken, 0, or a negative errno. */
+static int sleep_us(struct xdp_port *x, int64_t us)
+{
+	if (us < 0 || us > ASLEEP_LOOK * 1000)
+		us = ASLEEP_LOOK * 1000;
+	struct timespec t = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+	int n = ppoll(x->polled, x->port.info.queues, &t, NULL);
+	if (n > 0)
+		return 1;
+	for (uint32_t i = 0; i < x->port.info.queues; i++)
+		look_for_error(x, &x->queue[i]);
+	return n < 0 ? -errno : x->error;
+}
+
 int xdp_poll(struct paste_port *p, int64_t timeout_us)
 {
 	struct xdp_port *x = xdp_port_of(p);
-	struct timespec t = {.tv_sec = timeout_us / 1000000, .tv_nsec = timeout_us % 1000000 * 1000};
+	int64_t end = timeout_us > 0 ? now_us() + timeout_us : 0, left = timeout_us;
 
 	if (x->error)
 		return x->error;
 	if (something_there(x))
 		return 1;
-	int n = ppoll(x->polled, x->port.info.queues, timeout_us < 0 ? NULL : &t, NULL);
-	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
-	for (uint32_t i = 0; n > 0 && i < x->port.info.queues; i++) {
-		if (x->polled[i].revents & (POLLERR | POLLNVAL | POLLHUP)) {
-			int error = 0;
-			socklen_t size = sizeof(error);
-			getsockopt(x->polled[i].fd, SOL_SOCKET, SO_ERROR, &error, &size);
-			if (error)
-				return x->error = -error;
-		}
-	}
-	return something_there(x);
+	if (timeout_us == 0)
+		return 0;
+	do {
+		int ret = sleep_us(x, left);
+		if (something_there(x))
+			return 1;
+		if (ret != 0)
+			return ret == -EINTR || ret > 0 ? 0 : ret;
+		if (timeout_us > 0)
+			left = end - now_us();
+	} while (timeout_us < 0 || left > 0);
+	return 0;
 }
