@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -22,6 +23,7 @@ MEDIA = ('shm', 'file')
 # Loopback is reached directly, whatever proxy this machine uses for the world.
 ENV = {k: v for k, v in os.environ.items() if not k.lower().endswith('_proxy')}
 SKIPPED = 77
+started, folders = [], []  # for end_on_signal()
 
 
 def take_pst():
@@ -34,6 +36,7 @@ def folder_on(medium):
     """A new folder where a region is of that medium: tmpfs, or the build folder's disk."""
     parent = '/dev/shm' if medium == 'shm' else os.getcwd()
     path = pathlib.Path(tempfile.mkdtemp(prefix='paste-test.', dir=parent))
+    folders.append(path)
     try:
         yield path
     finally:
@@ -85,6 +88,7 @@ class Service:
             self.process = subprocess.Popen([*prefix, pst, 'serve', str(region), '--http', http, *map(str, args)],
                                             env={**ENV, **(env or {})}, stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE, stderr=errors, text=True)
+        started.append(self.process)
         self.port = None
         if wait:
             self.wait_ready()
@@ -196,6 +200,17 @@ class Client:
         """The service has ended the connection in order."""
         return self.input.read(1) == b''
 
+    def ask_many(self, asked):
+        """Pipelined, a window of them at a time. asked: (method, path, body or None); yields the replies."""
+        asked = list(asked)
+        for at in range(0, len(asked), 64):
+            window = asked[at:at + 64]
+            sent = threading.Thread(target=self.send, args=(b''.join(request(*r) for r in window),))
+            sent.start()
+            for method, _, _ in window:
+                yield self.reply(method)
+            sent.join()
+
     def close(self):
         self.input.close()
         self.socket.close()
@@ -249,6 +264,7 @@ class Bench:
         self.process = subprocess.Popen([pst, 'bench', service.url, *map(str, args), '--json'], env=ENV,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True)
+        started.append(self.process)
 
     def result(self, timeout=120):
         """(exit status, what it printed as JSON, or {}), stderr in ['said']."""
@@ -284,9 +300,24 @@ def wait_until(condition, what, timeout=20):
         time.sleep(0.01)
 
 
+def end_on_signal():
+    """Told to end, by a time-out for one, take processes and folders along. (unittest would swallow an exception.)"""
+
+    def end(*_):
+        for process in started:
+            if process.poll() is None:
+                process.kill()
+        for path in folders:
+            shutil.rmtree(path, ignore_errors=True)
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def main():
     """unittest's, with Meson's exit status if everything was skipped."""
-    program = unittest.main(exit=False, verbosity=1)
+    end_on_signal()
+    program = unittest.main(exit=False, verbosity=2)
     result = program.result
     if result.wasSuccessful() and result.testsRun and len(result.skipped) == result.testsRun:
         print(result.skipped[0][1])

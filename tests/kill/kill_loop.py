@@ -27,7 +27,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'e2e'))
-from running import SKIPPED, Bench, NotReady, Service, check, create, folder_on, info, prove  # noqa: E402
+from running import SKIPPED, Bench, NotReady, Service, check, create, end_on_signal, folder_on, info, prove  # noqa: E402
 from disk import Disk  # noqa: E402
 
 MIB = 1 << 20
@@ -102,7 +102,7 @@ class Loop:
                 bench.kill()
         if status != 3 or found.get('lost') or found.get('wrong'):
             raise AssertionError(f'pst bench: status {status}, wanted 3 (connection lost)\n{found}')
-        self.acknowledged += found['acknowledged']
+        self.acknowledged += found.get('acknowledged', 0)
 
     def kill(self, service):
         if service.end(signal.SIGKILL) != -signal.SIGKILL:
@@ -180,6 +180,7 @@ def main():
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument('--faulty', metavar='PST')
     args = parser.parse_args()
+    end_on_signal()
     rounds = int(os.environ.get('PASTE_KILL_ROUNDS', args.rounds))
     print(f'seed {args.seed}')
     loop = Loop(args)
