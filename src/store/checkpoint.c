@@ -175,8 +175,7 @@ static int add_stream_entry(struct paste_store *s)
 	struct stream *st = c->stream;
 	struct op_view v;
 
-	if (c->sequence < st->first)
-		c->sequence = st->first; /* trimmed while we were walking */
+	c->sequence = stream_seek(st, c->sequence); /* trimmed while we were walking, or lost */
 	if (c->sequence >= st->next) {
 		c->stream = NULL;
 		return c->named ? 0 : add_stream_head(s, st);

@@ -289,8 +289,7 @@ static struct entry *walk_next(struct paste_store *s, struct stream **st)
 				return NULL;
 			c->sequence = c->stream->first;
 		}
-		if (c->sequence < c->stream->first)
-			c->sequence = c->stream->first;
+		c->sequence = stream_seek(c->stream, c->sequence);
 		if (c->sequence >= c->stream->next)
 			c->stream = NULL;
 		else
