@@ -60,7 +60,7 @@ static bool record_shape_ok(const struct record *rec, uint32_t room)
 	uint32_t least = sizeof(*rec) + (rec->type == RECORD_OPEN ? 8 : 0);
 
 	return rec->meta >= least && rec->meta <= rec->length && rec->meta <= RECORD_META_MAX && rec->length <= room &&
-	       rec->length % 8 == 0;
+	       rec->length % 8 == 0 && rec->sequence <= SEQUENCE_MAX;
 }
 
 /* The record at an offset of a segment if it is whole, of this log, and not from before the epoch reached. */

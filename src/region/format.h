@@ -142,6 +142,9 @@ enum record_type {
  * whatever clients sent before, and they could make it look like the start of a huge one at every eighth byte. */
 #define RECORD_META_MAX 4096
 
+/* Beyond what any region counts to, records or entries of a stream; sums of two stay numbers. */
+#define SEQUENCE_MAX (1ull << 62)
+
 /* Each epoch's first number is so far above all before it, that no number of a torn tail is used again. */
 #define SEQUENCE_JUMP (1u << 20)
 

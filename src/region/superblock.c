@@ -46,8 +46,6 @@ static bool superblock_mend(struct superblock *sb)
 	return superblock_whole(sb);
 }
 
-#define SEQUENCE_MAX (1ull << 62) /* beyond what any region counts to; sums of two stay numbers */
-
 static bool tables_sane(const struct superblock *sb)
 {
 	if (sb->areas != 1 || sb->logs < 1 || sb->logs > LOGS_MAX || sb->objects > OBJECTS_MAX)

@@ -89,13 +89,10 @@ static int check_streams(struct check *c)
 	tree_cursor_start(&cursor, &c->s->streams, NULL, 0);
 	while (ret == 0 && (st = tree_cursor_next(&cursor))) {
 		key_text(text, sizeof(text), st->name, st->name_length);
-		for (uint64_t i = st->first; ret == 0 && i < st->next; i++) {
-			const struct entry *e = stream_get(st, i);
+		damage_note_missing(c->s, st, text);
+		for (uint64_t i = stream_seek(st, st->first); ret == 0 && i < st->next; i = stream_seek(st, i + 1)) {
 			snprintf(what, sizeof(what), "stream %s entry %llu", text, (unsigned long long)i);
-			if (e)
-				ret = check_entry(c, e, what);
-			else
-				damage_note(c->s, 0, false, "%s: lost", what);
+			ret = check_entry(c, stream_get(st, i), what);
 		}
 	}
 	return ret;

@@ -18,17 +18,30 @@ void damage_note(struct paste_store *s, uint64_t offset, bool repaired, const ch
 	va_start(ap, format);
 	vsnprintf(item.what, sizeof(item.what), format, ap);
 	va_end(ap);
+	if (s->damage_count == DAMAGE_MAX)
+		return;
 	for (size_t i = 0; i < s->damage_count; i++) {
 		if (s->damage[i].offset == offset && strcmp(s->damage[i].what, item.what) == 0)
 			return;
 	}
-	if (s->damage_count == DAMAGE_MAX)
-		return;
 	struct paste_damage *more = realloc(s->damage, (s->damage_count + 1) * sizeof(*more));
 	if (!more)
 		return;
 	s->damage = more;
 	s->damage[s->damage_count++] = item;
+}
+
+void damage_note_missing(struct paste_store *s, const struct stream *st, const char *name)
+{
+	for (uint64_t i = st->first; i < st->next;) {
+		uint64_t there = stream_seek(st, i);
+		if (there == i + 1)
+			damage_note(s, 0, false, "stream %s entry %llu: lost", name, (unsigned long long)i);
+		else if (there > i)
+			damage_note(s, 0, false, "stream %s entries %llu to %llu: lost", name, (unsigned long long)i,
+				    (unsigned long long)there - 1);
+		i = there + 1;
+	}
 }
 
 static struct lost *lost_add(struct paste_store *s)

@@ -73,12 +73,20 @@ static int stream_find_or_make(struct paste_store *s, const void *name, size_t l
 	return 0;
 }
 
+/* There are not more entries between two numbers of a stream than the region has bytes. */
+static bool span_sane(const struct paste_store *s, uint64_t first, uint64_t last)
+{
+	return last <= SEQUENCE_MAX && (last < first || last - first <= s->r->sb.size);
+}
+
 static int apply_append(struct paste_store *s, struct stream *st, const struct op_view *v, uint64_t of)
 {
 	uint64_t sequence = v->op.version;
 
 	if (sequence < st->first)
 		return 0;
+	if (!span_sane(s, st->first, sequence))
+		return -EBADMSG;
 	struct op_view nameless = *v;
 	nameless.op.key_length = 0;
 	nameless.attributes = v->attributes;
@@ -130,6 +138,9 @@ int recover_apply(struct paste_store *s, const struct op_view *v, uint64_t of, s
 		return ret < 0 ? ret : apply_append(s, st, v, of);
 	case OP_TRIM:
 	case OP_STREAM:
+		if (v->op.version < 1 || v->op.version > SEQUENCE_MAX ||
+		    (v->op.type == OP_STREAM && !span_sane(s, v->op.version, v->op.length)))
+			return -EBADMSG;
 		ret = stream_find_or_make(s, v->key, v->op.key_length, &st);
 		if (ret < 0)
 			return ret;
@@ -142,6 +153,8 @@ int recover_apply(struct paste_store *s, const struct op_view *v, uint64_t of, s
 			*in = st;
 		return 0;
 	case OP_DAMAGE:
+		if (!(v->op.flags & OP_INLINE))
+			return -EBADMSG;
 		if (v->op.version)
 			return lost_digest(s, v->op.flags & OP_OF_STREAMS, (uint32_t)v->op.version);
 		return lost_interval(s, v->op.flags & OP_OF_STREAMS, v->key, v->op.key_length, v->bytes,
@@ -169,7 +182,10 @@ static int apply_gap(struct paste_store *s, const struct scan_gap *gap, uint16_t
 	struct entry *e;
 	tree_cursor_start(&c, &s->keys, NULL, 0);
 	while ((e = tree_cursor_next(&c))) {
-		if (key_digest(false, entry_key(e), e->key_length) != gap->digest || e->version >= gap->before)
+		if (key_digest(false, entry_key(e), e->key_length) != gap->digest)
+			continue;
+		/* The checkpoint was written later and shows what the lost record did, or something newer. */
+		if (e->version + 1 >= gap->before)
 			continue;
 		struct op_view v;
 		entry_op(e, OP_PUT, &v);
@@ -306,13 +322,9 @@ static int own_all(struct paste_store *s)
 	while ((st = tree_cursor_next(&c))) {
 		key_text(what, sizeof(what) / 2, st->name, st->name_length);
 		s->index_bytes += op_padded(sizeof(struct op) + st->name_length);
-		for (uint64_t i = st->first; i < st->next; i++) {
-			e = stream_get(st, i);
-			if (e)
-				own_entry(s, e, what);
-			else
-				damage_note(s, 0, false, "stream %s entry %llu: lost", what, (unsigned long long)i);
-		}
+		damage_note_missing(s, st, what);
+		for (uint64_t i = stream_seek(st, st->first); i < st->next; i = stream_seek(st, i + 1))
+			own_entry(s, stream_get(st, i), what);
 	}
 	s->c.recovered_entries = s->live_keys + s->entries;
 	return 0;

@@ -250,6 +250,8 @@ int cleaner_step(struct paste_store *s, uint64_t bytes, uint32_t entries);
 
 void damage_note(struct paste_store *s, uint64_t offset, bool repaired, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* The stream's entries whose slots are empty. `name`: printable. */
+void damage_note_missing(struct paste_store *s, const struct stream *st, const char *name);
 int lost_interval(struct paste_store *s, bool streams, const void *low, size_t low_length, const void *high,
 		  size_t high_length);
 int lost_digest(struct paste_store *s, bool streams, uint32_t digest);

@@ -45,6 +45,19 @@ struct entry *stream_get(const struct stream *st, uint64_t sequence)
 	return st->chunk[c - st->base][sequence % STREAM_CHUNK];
 }
 
+uint64_t stream_seek(const struct stream *st, uint64_t from)
+{
+	uint64_t i = from < st->first ? st->first : from;
+
+	while (i < st->next && !stream_get(st, i)) {
+		uint64_t c = i / STREAM_CHUNK;
+		if (st->chunks == 0 || c - st->base >= st->chunks)
+			return st->next;
+		i = st->chunk[c - st->base] ? i + 1 : (c + 1) * STREAM_CHUNK;
+	}
+	return i < st->next ? i : st->next;
+}
+
 int stream_reserve(struct slab *slab, struct stream *st, uint64_t sequence)
 {
 	uint64_t c = sequence / STREAM_CHUNK;

@@ -29,6 +29,9 @@ void stream_free(struct slab *slab, struct stream *st, void (*each)(void *arg, s
 /* NULL: outside, or lost. */
 struct entry *stream_get(const struct stream *st, uint64_t sequence);
 
+/* The first number >= `from` that has an entry, or next. */
+uint64_t stream_seek(const struct stream *st, uint64_t from);
+
 /* Make room for a sequence number >= first, so that stream_set() cannot fail. -ENOMEM. */
 int stream_reserve(struct slab *slab, struct stream *st, uint64_t sequence);
 
