@@ -114,3 +114,19 @@ const char help_bench[] =
     "\n"
     "example: pst bench http://127.0.0.1:8080 -c 100 -d 10 --mix 50:40:10 --verify acked\n"
     "         pst bench http://127.0.0.1:8080 --check acked\n";
+
+const char help_port[] =
+    "usage: pst port IFACE [--region PATH] [--json]\n"
+    "\n"
+    "Say what a network interface can do for packets that land in a region (AF_XDP), what would be\n"
+    "obtained, and what stands in the way, with a remedy for each. It only asks: nothing is attached,\n"
+    "bound or changed. Privileges are judged as those of this process.\n"
+    "\n"
+    "  --region PATH       the region that packets are to land in: can its memory receive, and what does\n"
+    "                      the kernel spend on it\n"
+    "  --json              the same as one JSON object\n"
+    "\n"
+    "exit status: 0 a port can be opened; 1 it cannot (the reasons are printed), or there is no such\n"
+    "             interface or region; 2 wrong usage\n"
+    "\n"
+    "example: pst port eth0 --region /dev/shm/first\n";

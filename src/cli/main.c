@@ -9,6 +9,7 @@ const struct cli_command cli_commands[] = {
     {"check", cmd_check, "read everything in a region and verify it", help_check},
     {"serve", cmd_serve, "serve keys and streams of a region over HTTP", help_serve},
     {"bench", cmd_bench, "load a service, and prove what it acknowledged", help_bench},
+    {"port", cmd_port, "say what a network interface can do for a region", help_port},
     {NULL},
 };
 

@@ -6,7 +6,7 @@ import sys
 import unittest
 
 PST = os.path.abspath(sys.argv.pop(1))
-COMMANDS = ['create', 'info', 'check', 'serve', 'bench']
+COMMANDS = ['create', 'info', 'check', 'serve', 'bench', 'port']
 URL = 'http://127.0.0.1:1'
 
 # What is given, and what the one line on stderr must name.
@@ -31,6 +31,10 @@ WRONG = [
     ('info a -z', '-z'),
     ('check', 'PATH'),
     ('check a --fix', '--fix'),
+    ('port', 'IFACE'),
+    ('port a b', "'b'"),
+    ('port a --region', '--region needs a value'),
+    ('port a --json=1', 'takes no value'),
     ('bench', 'URL'),
     ('bench ftp://127.0.0.1', 'ftp://'),
     ('bench http://', 'http://'),
