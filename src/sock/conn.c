@@ -96,9 +96,8 @@ static void conn_free(struct sock_conn *c)
 {
 	struct sock *s = c->sock;
 
-	assert(!c->receiving && !c->sending && !c->cancelling && !c->in_work);
+	assert(!c->receiving && !c->sending && !c->cancelling && !c->in_work && !c->held_head);
 	tx_drop(c);
-	held_drop(c);
 	link_remove(&c->closing_link);
 	if (c->starved) {
 		link_remove(&c->starved_link);

@@ -175,8 +175,7 @@ static const uint8_t *piece_data(struct sock *s, struct tx_block *b, const struc
 	return p->at == TX_BY_REFERENCE ? paste_ref_data(s->region, p->ref) : b->space + p->at;
 }
 
-/* Gather unsent pieces into iovecs of the scratch area. */
-static uint32_t gather(struct sock_conn *c, struct iovec *iov, uint32_t max)
+uint32_t tx_gather(struct sock_conn *c, struct iovec *iov, uint32_t max)
 {
 	uint32_t n = 0, skip = c->tx_sent;
 
@@ -205,7 +204,7 @@ void tx_submit(struct sock_conn *c)
 
 	struct io_uring_sqe *sqe = sock_sqe(s);
 	struct iovec *iov = &s->iovecs[s->iovecs_used];
-	uint32_t n = gather(c, iov, SOCK_IOVECS_PER_SEND);
+	uint32_t n = tx_gather(c, iov, SOCK_IOVECS_PER_SEND);
 
 	if (n == 1) {
 		io_uring_prep_send(sqe, c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_WAITALL);

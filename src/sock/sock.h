@@ -207,6 +207,8 @@ void held_pool_close(struct sock *s);
 int tx_send(struct paste_conn *base, const struct paste_send *pieces, int n);
 uint32_t tx_unsent(const struct paste_conn *base);
 void tx_submit(struct sock_conn *c);
+/* The unsent pieces from the first on, at most `max` of them. */
+uint32_t tx_gather(struct sock_conn *c, struct iovec *iov, uint32_t max);
 void tx_consume(struct sock_conn *c, uint32_t bytes);
 void tx_drop(struct sock_conn *c);
 void tx_pool_close(struct sock *s);

@@ -193,6 +193,28 @@ static void a_kept_value_survives_until_it_is_sent(void **state)
 	}
 }
 
+static void values_that_wait_are_put_when_the_medium_fails(void **state)
+{
+	char request[50200];
+
+	for (int length = 1; length <= 50000; length *= 50) {
+		struct harness h = begin_held();
+		int n = sprintf(request, "PUT /kv/a HTTP/1.1\r\n" H "Content-Length: %d\r\n\r\n", length);
+
+		memset(request + n, 'v', (size_t)length);
+		request[n + length] = 0;
+		fake_store_set_inline(h.store, 0);
+		harness_client(&h, request);
+		harness_run(&h);
+		struct fake_conn *reader = harness_client(&h, GET("/kv/a") GET("/metrics") GET("/kv/a"));
+		harness_run(&h);
+		fake_store_break(h.store, -EIO);
+		harness_turn(&h);
+		assert_string_equal(statuses(reader), "503 ");
+		harness_end(&h);
+	}
+}
+
 static void nothing_is_acknowledged_after_a_failure(void **state)
 {
 	struct harness h = begin_held();
@@ -272,6 +294,7 @@ int main(void)
 	    cmocka_unit_test(rounds_release_their_own_replies),
 	    cmocka_unit_test(a_batch_is_one_round),
 	    cmocka_unit_test(a_kept_value_survives_until_it_is_sent),
+	    cmocka_unit_test(values_that_wait_are_put_when_the_medium_fails),
 	    cmocka_unit_test(nothing_is_acknowledged_after_a_failure),
 	    cmocka_unit_test(clients_that_leave_do_not_get_the_next_ones_reply),
 	    cmocka_unit_test(a_client_that_ends_waits_for_its_round),
