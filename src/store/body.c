@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Bodies under arrival. A slice pins its whole buffer, so a client that sends a byte at a time could pin a buffer a
- * byte. When the buffers held exceed twice the bytes, the slices since the last dense one are copied together.
+ * byte. When the buffers held exceed twice the bytes, the slices since the last dense one are copied together; when
+ * space is low, when they exceed the bytes by an eighth: else bodies that were let in starve each other.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -115,7 +116,8 @@ int paste_body_add(struct paste_store *s, struct paste_body *b, struct paste_ref
 	}
 	b->bytes += slice.length;
 	b->held += slice_held(s->r, slice);
-	if (b->held <= 2 * b->bytes + (uint64_t)SLACK_BUFFERS * s->r->buffer_size)
+	uint64_t slack = space_is_low(s) ? b->bytes / 8 : b->bytes;
+	if (b->held <= b->bytes + slack + (uint64_t)SLACK_BUFFERS * s->r->buffer_size)
 		return 0;
 	return body_coalesce(s, b);
 }
