@@ -42,12 +42,14 @@ struct check_context {
 	uint32_t allowed;
 };
 
-/* What `pst check` says must be: nothing. Only a torn copy of the superblock looks like a damaged one. */
+/* What `pst check` says must be: nothing. Only a torn copy of the superblock looks like a damaged one; or
+ * both do, if the first was torn so that a bit was wrong and could be put right, and the next life was cut
+ * short as well. */
 static void report_damage(void *arg, const struct paste_damage *damage)
 {
 	struct check_context *c = arg;
 
-	if (c->torn && (damage->offset == 0 || damage->offset == SUPERBLOCK_B_OFFSET) && c->allowed == 0) {
+	if (c->torn && (damage->offset == 0 || damage->offset == SUPERBLOCK_B_OFFSET) && c->allowed < 2) {
 		c->allowed++;
 		return;
 	}

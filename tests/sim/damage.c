@@ -14,6 +14,8 @@ struct patient {
 	struct run *run;
 	struct history *h[LIVES_MAX]; /* of all lives, the last one counts */
 	uint32_t lives;
+	bool dies_opening;       /* the image is from the middle of one more opening */
+	uint32_t epoch, moments; /* before that; to be seen of it */
 	uint8_t *image, *map;
 	struct damage_counts *counts;
 	struct sim_random random;
@@ -327,34 +329,98 @@ static void work_for_a_while(struct patient *p, struct life *life)
 			life_step(life);
 	}
 	life->deletes = 3;
-	for (uint32_t steps = sim_between(&p->random, 20, 150); steps; steps--)
+	static const uint32_t most[] = {2, 20, 150};
+	for (uint32_t steps = 1 + sim_below(&p->random, most[sim_below(&p->random, 3)]); steps; steps--)
 		life_step(life);
 }
 
-/* An image of the crash. Something may be left of what was never acknowledged. */
+/* In the middle of a commit, so that something may be left of what was never acknowledged. */
+static void on_commit(void *arg, struct media *m, enum sim_event event)
+{
+	struct patient *p = arg;
+	struct sim_image images[8];
+
+	if (event != SIM_BEFORE_COMMIT)
+		return;
+	struct sim_crash *c = sim_crash_begin(m);
+	uint32_t n = sim_crash_plan(c, &p->random, images, 8);
+	sim_crash_image(c, &images[n - 1], p->image);
+	sim_crash_end(c);
+}
+
 static void crash_life(struct patient *p, struct life *life)
 {
-	struct sim_image images[8];
-	struct sim_crash *c = sim_crash_begin(life->m);
-	uint32_t n = sim_crash_plan(c, &p->random, images, 8);
-
-	sim_crash_image(c, &images[sim_below(&p->random, n)], p->image);
-	sim_crash_end(c);
+	sim_set_hook(life->m, on_commit, p);
+	on_commit(p, life->m, SIM_BEFORE_COMMIT);
+	if (life_batch(life))
+		life_commit(life);
 	store_abandon(life->s);
 }
 
 static void end_life(struct patient *p, struct life *life)
 {
-	life_settle(life);
+	if (!life_settle(life))
+		run_broken(p->run, "filling fails");
+	if (p->dies_opening) { /* not sealed: the next opening is what says that all of it is durable */
+		store_abandon(life->s);
+		return;
+	}
 	/* Idle, again and again: everything is sealed. */
 	for (int quiet = 0; quiet < 3; life_settle(life))
 		quiet = paste_store_maintain(life->s, true) > 0 ? 0 : quiet + 1;
-	if (!life_settle(life))
-		run_broken(p->run, "filling fails");
 	if (!sim_chance(&p->random, 3))
 		store_abandon(life->s);
 	else if (paste_store_close(life->s))
 		run_broken(p->run, "closing fails");
+}
+
+static uint32_t epoch_of(const uint8_t *image)
+{
+	const struct superblock *a = (const struct superblock *)image;
+	const struct superblock *b = (const struct superblock *)(image + SUPERBLOCK_B_OFFSET);
+
+	return a->epoch > b->epoch ? a->epoch : b->epoch;
+}
+
+/* What is certain at some moment of an opening after it has said, with the first copy of the superblock, up
+ * to where all is durable. Before that, damage there would be taken for a torn tail. */
+static void on_opening(void *arg, struct media *m, enum sim_event event)
+{
+	struct patient *p = arg;
+	struct sim_crash *c;
+	uint8_t *image;
+
+	if (p->moments == 0)
+		return;
+	image = run_block(p->run);
+	c = sim_crash_begin(m);
+	sim_crash_image(c, &(struct sim_image){.kind = SIM_IMAGE_FLOOR}, image);
+	sim_crash_end(c);
+	if (epoch_of(image) > p->epoch) {
+		p->moments--;
+		memcpy(p->image, image, p->run->size);
+	}
+	run_block_put(p->run, image);
+}
+
+static void die_opening(struct patient *p)
+{
+	uint8_t *memory = run_block(p->run);
+	struct sim_options o = {
+	    .kind = p->run->options.kind, .size = p->run->size, .image = p->image, .memory = memory};
+	struct media *m = sim_open(&o);
+	struct paste_error err = {""};
+	struct paste_store *s;
+
+	if (!m)
+		abort();
+	p->moments = sim_between(&p->random, 1, 10);
+	p->epoch = epoch_of(p->image);
+	sim_set_hook(m, on_opening, p);
+	if (store_open_on(m, &s, &err))
+		run_broken(p->run, "%s", err.text);
+	store_abandon(s);
+	run_block_put(p->run, memory);
 }
 
 /* A region that has seen some lives: checkpoint, log, cleaned segments, values of all sizes, remains of torn
@@ -364,6 +430,8 @@ static void fill(struct patient *p)
 	struct run *run = p->run;
 	struct sim_options o = {.kind = run->options.kind, .size = run->size, .left = p->image};
 	uint32_t lives = sim_between(&p->random, 1, LIVES_MAX);
+
+	p->dies_opening = sim_chance(&p->random, 4);
 
 	for (uint32_t i = 0; i < lives; i++) {
 		struct life *life = calloc(1, sizeof(*life));
@@ -389,6 +457,8 @@ static void fill(struct patient *p)
 		life_end(life);
 		free(life);
 	}
+	if (p->dies_opening)
+		die_opening(p);
 }
 
 void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips, uint32_t pieces,

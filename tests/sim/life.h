@@ -71,6 +71,8 @@ struct life {
 /* The store is open. h becomes the life's. */
 void life_begin(struct life *life, struct run *run, struct media *m, struct paste_store *s,
 		struct history *h);
+/* Requests that arrive together, not committed yet (or in part). False: the medium failed. */
+bool life_batch(struct life *life);
 /* A poll round. False: the medium failed. */
 bool life_step(struct life *life);
 /* Everybody is told everything; nothing is held. */

@@ -243,7 +243,7 @@ static bool answer(struct life *life, struct arrival *a)
 	return !sim_chance(&life->random, 8) || deleting_makes_room(life, a->object, a->value);
 }
 
-static bool batch(struct life *life)
+bool life_batch(struct life *life)
 {
 	struct arrival arrivals[16];
 	uint32_t wanted = sim_between(&life->random, 1, life->batch_max);
@@ -314,7 +314,7 @@ bool life_step(struct life *life)
 	life->steps++;
 	if (life->draining && sim_chance(r, 24))
 		life->draining = false;
-	if (!batch(life) || !life_commit(life))
+	if (!life_batch(life) || !life_commit(life))
 		return false;
 	for (uint32_t polls = sim_below(r, 3); polls; polls--)
 		if (!life_poll(life))

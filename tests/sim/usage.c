@@ -310,8 +310,13 @@ static void read_log(struct reader *r, uint16_t log)
 			mark(r, recent[i], recent[i]->meta, USE_TAIL);
 	if (first)
 		r->map[(const uint8_t *)first - r->image] |= USE_FIRST;
-	if (n)
-		r->map[(const uint8_t *)recent[(n - 1) % 64] - r->image] |= USE_BEGINS | USE_LAST;
+	if (n) {
+		const struct record *end = recent[(n - 1) % 64];
+
+		for (uint32_t i = 0; i < end->meta; i++)
+			r->map[(const uint8_t *)end - r->image + i] |= USE_LAST;
+		r->map[(const uint8_t *)end - r->image] |= USE_BEGINS;
+	}
 }
 
 static const uint8_t *slice_bytes(const struct reader *r, struct paste_ref ref)

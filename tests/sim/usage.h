@@ -26,9 +26,10 @@ enum use {
 
 /* In the map, set in the first byte of each record. */
 #define USE_BEGINS 0x80
-/* ... of a log's last one, which proves the others. */
+/* In each byte of a log's last record, which proves the others, and whose key nobody names. */
 #define USE_LAST 0x40
-/* ... of the first one in the last segment, which finds that segment if its header cannot. */
+/* In the first byte of the first record in the last segment, which finds that segment if its header cannot.
+ */
 #define USE_FIRST 0x20
 
 static inline enum use use_of(uint8_t mapped)
