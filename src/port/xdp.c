@@ -215,7 +215,7 @@ static int make(struct xdp_port *x, const struct paste_xdp_options *o, uint32_t 
 	x->port.receive = calloc(n, sizeof(*x->port.receive));
 	x->port.transmit = calloc(n, sizeof(*x->port.transmit));
 	x->polled = calloc(n, sizeof(*x->polled));
-	x->posted = calloc((x->port.region->buffers + 63) / 64, sizeof(*x->posted));
+	x->posted = calloc(x->port.region->buffers, sizeof(*x->posted));
 	if (!x->queue || !x->port.receive || !x->port.transmit || !x->polled || !x->posted)
 		return paste_fail(err, -ENOMEM, "out of memory for the port's rings");
 	for (uint32_t i = 0; ret == 0 && i < n; i++)

@@ -46,7 +46,7 @@ struct xdp_port {
 	struct xdp_interface interface;
 	struct steer *steer;
 	struct xdp_queue *queue;
-	uint64_t *posted; /* a bit a buffer of the region */
+	uint8_t *posted; /* of each buffer of the region: it is posted */
 	struct pollfd *polled;
 	int epoll; /* of several queues; -1 */
 	uint32_t metadata;

@@ -13,11 +13,14 @@
 /* ... and a sleeping one so often, in ms: poll() does not tell. */
 #define ASLEEP_LOOK 500
 
+/* Slots that one sync shows at most: while the application works on the first, the rest should not have gone cold. */
+#define SHOWN_MOST 128
+
 static void post(struct xdp_port *x, struct xdp_queue *q, uint32_t buffer)
 {
 	struct xdp_ring *fill = &q->socket.fill;
 
-	x->posted[buffer / 64] |= 1ull << (buffer % 64);
+	x->posted[buffer] = 1;
 	q->posted++;
 	fill->address[fill->mine++ & fill->mask] = (uint64_t)buffer << x->port.region->buffer_shift;
 }
@@ -49,11 +52,19 @@ void xdp_receive_end(struct xdp_port *x)
 {
 	struct paste_region *r = x->port.region;
 
-	for (uint32_t w = 0; w < (r->buffers + 63) / 64; w++) {
-		for (uint64_t bits = x->posted[w]; bits; bits &= bits - 1)
-			paste_buffer_put(r, w * 64 + (uint32_t)__builtin_ctzll(bits));
-		x->posted[w] = 0;
+	for (uint32_t b = 0; b < r->buffers; b++) {
+		if (x->posted[b])
+			paste_buffer_put(r, b);
+		x->posted[b] = 0;
 	}
+}
+
+/* paste_buffer_renew() for the usual case, without a call for each packet: nobody else has it. */
+static inline bool nobody_keeps(struct paste_region *r, uint32_t b)
+{
+	struct buffer *buffer = &r->buffer[b];
+
+	return buffer->users == 1 && buffer->live == 0 && !buffer->written;
 }
 
 /* Slots that the application is done with: their buffers are posted again, or others in their place. */
@@ -63,9 +74,10 @@ static void give_back(struct xdp_port *x, struct xdp_queue *q)
 
 	for (; ring->done != ring->ring->head; ring->done++) {
 		struct paste_slot *slot = paste_ring_slot(ring->ring, ring->done);
-		uint32_t buffer =
-		    slot->buffer == RING_NO_BUFFER ? RING_NO_BUFFER : ring_renew(ring, slot->buffer);
+		uint32_t buffer = slot->buffer;
 		slot->buffer = RING_NO_BUFFER;
+		if (buffer != RING_NO_BUFFER && !nobody_keeps(x->port.region, buffer))
+			buffer = ring_renew(ring, buffer);
 		if (buffer == RING_NO_BUFFER)
 			q->owed++;
 		else
@@ -82,9 +94,12 @@ static void fill_slot(struct xdp_port *x, struct xdp_queue *q, struct paste_slot
 	uint32_t buffer = (uint32_t)(d->addr >> r->buffer_shift);
 
 	/* The kernel gives only what was posted to this socket. */
-	assert(buffer < r->buffers && (x->posted[buffer / 64] >> (buffer % 64) & 1));
-	x->posted[buffer / 64] &= ~(1ull << (buffer % 64));
+	assert(buffer < r->buffers && x->posted[buffer]);
+	x->posted[buffer] = 0;
 	q->posted--;
+	/* The headers, and where a payload begins after 66 bytes: the kernel or the device has just written them. */
+	__builtin_prefetch(r->area + d->addr + 2);
+	__builtin_prefetch(r->area + d->addr + 66);
 	*slot = (struct paste_slot){
 	    .buffer = buffer,
 	    .offset = (uint16_t)(d->addr & (r->buffer_size - 1)),
@@ -103,6 +118,8 @@ static uint32_t collect(struct xdp_port *x, struct xdp_queue *q)
 
 	if (n > room)
 		n = room;
+	if (n > SHOWN_MOST)
+		n = SHOWN_MOST;
 	while (n > 0 && (in->desc[(in->mine + n - 1) & in->mask].options & XDP_PKT_CONTD))
 		n--;
 	for (uint32_t i = 0; i < n; i++) {
