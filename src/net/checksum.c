@@ -21,9 +21,18 @@ static uint64_t add_words(uint64_t sum, const uint8_t *p, size_t n)
 		memcpy(w, p, sizeof(w[0]));
 		a += w[0];
 	}
-	w[0] = 0;
-	memcpy(w, p, n); /* 0 to 3 bytes; an odd one is the first half of a word whose other half is 0 */
-	return a + b + c + d + w[0];
+	uint16_t half = 0;
+	if (n & 2) {
+		memcpy(&half, p, 2);
+		b += half;
+		p += 2;
+	}
+	half = 0;
+	if (n & 1) { /* the first half of a word whose other half is 0 */
+		memcpy(&half, p, 1);
+		c += half;
+	}
+	return a + b + c + d;
 }
 
 #ifdef __x86_64__

@@ -10,9 +10,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* `sum` and n bytes that begin at an even place of what is summed. */
 uint64_t checksum_add(uint64_t sum, const void *bytes, size_t n);
+
+/* The same for 16 bytes: addresses and headers come in such pieces. */
+static inline uint64_t checksum_add16(uint64_t sum, const void *bytes)
+{
+	uint32_t w[4];
+
+	memcpy(w, bytes, sizeof(w));
+	return sum + w[0] + w[1] + w[2] + w[3];
+}
 
 /* The folded 16 bits: 0xffff over what contains its own checksum. Not complemented. */
 static inline uint16_t checksum_fold(uint64_t sum)

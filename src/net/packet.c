@@ -2,6 +2,8 @@
 /* What a received packet says. Each check refuses for the reason that packet.h gives for its name. */
 #include "net/packet.h"
 
+#include <arpa/inet.h>
+
 #include "net/checksum.h"
 
 #define CHAIN_MAX 8
@@ -153,7 +155,7 @@ static enum packet_check ipv4(struct frame *f, struct packet *p)
 		return bad;
 	if (total < header || total > f->end - f->at)
 		return PACKET_IPV4_LENGTH;
-	if (checksum_fold(checksum_add(0, h, header)) != 0xffff)
+	if (checksum_fold(checksum_add(checksum_add16(0, h), h + 16, header - 16)) != 0xffff)
 		return PACKET_IPV4_CHECKSUM;
 	if (get16(h + 6) & 0x3fff) /* more fragments, or not the first */
 		return PACKET_IPV4_FRAGMENT;
@@ -326,18 +328,11 @@ uint64_t packet_sum(const struct packet_piece *pieces, uint32_t n, uint32_t at, 
  * complement. */
 uint64_t packet_pseudo_sum(const struct packet_path *path, uint8_t protocol, uint32_t transport_length)
 {
-	uint8_t rest[8] = {(uint8_t)(transport_length >> 24),
-			   (uint8_t)(transport_length >> 16),
-			   (uint8_t)(transport_length >> 8),
-			   (uint8_t)transport_length,
-			   0,
-			   0,
-			   0,
-			   protocol};
-	uint64_t sum = checksum_add(0, path->source.byte, 16);
+	uint64_t sum = (uint64_t)htons((uint16_t)(transport_length >> 16)) +
+		       htons((uint16_t)transport_length) + htons(protocol);
 
-	sum = checksum_add(sum, path->destination.byte, 16);
-	return checksum_add(sum, rest, sizeof(rest));
+	sum = checksum_add16(sum, path->source.byte);
+	return checksum_add16(sum, path->destination.byte);
 }
 
 static enum packet_check udp_checksum(const struct packet_piece *pieces, uint32_t n,

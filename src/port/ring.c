@@ -91,7 +91,8 @@ void ring_give_back(struct ring *x)
 {
 	for (; x->done != x->ring->head; x->done++) {
 		struct paste_slot *slot = paste_ring_slot(x->ring, x->done);
-		slot->buffer = ring_renew(x, slot->buffer);
+		if (!paste_buffer_renew(x->region, slot->buffer))
+			slot->buffer = ring_renew(x, slot->buffer);
 	}
 }
 
