@@ -54,23 +54,33 @@ static bool feature_on(const struct ethtool_gstrings *names, const struct ethtoo
 	return false;
 }
 
+/* How many offloads this kernel knows; 0 if it does not tell. */
+static uint32_t count_features(int fd, struct ifreq *request)
+{
+	struct ethtool_sset_info *info = calloc(1, sizeof(*info) + sizeof(info->data[0]));
+	uint32_t count = 0;
+
+	if (!info)
+		return 0;
+	info->cmd = ETHTOOL_GSSET_INFO;
+	info->sset_mask = 1ull << ETH_SS_FEATURES;
+	if (ask_ethtool(fd, request, info) == 0 && info->sset_mask)
+		count = info->data[0];
+	free(info);
+	return count;
+}
+
 static void find_offloads(int fd, struct ifreq *request, struct xdp_interface *i)
 {
-	struct {
-		struct ethtool_sset_info info;
-		uint32_t count;
-	} sset = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_FEATURES}};
-
-	if (ask_ethtool(fd, request, &sset) < 0 || !sset.info.sset_mask)
-		return;
-	uint32_t words = (sset.count + 31) / 32;
-	struct ethtool_gstrings *names = calloc(1, sizeof(*names) + (size_t)sset.count * ETH_GSTRING_LEN);
+	uint32_t count = count_features(fd, request), words = (count + 31) / 32;
+	struct ethtool_gstrings *names = calloc(1, sizeof(*names) + (size_t)count * ETH_GSTRING_LEN);
 	struct ethtool_gfeatures *features =
 	    calloc(1, sizeof(*features) + words * sizeof(features->features[0]));
-	if (names && features) {
+
+	if (names && features && count > 0) {
 		names->cmd = ETHTOOL_GSTRINGS;
 		names->string_set = ETH_SS_FEATURES;
-		names->len = sset.count;
+		names->len = count;
 		features->cmd = ETHTOOL_GFEATURES;
 		features->size = words;
 		if (ask_ethtool(fd, request, names) == 0 && ask_ethtool(fd, request, features) == 0) {
