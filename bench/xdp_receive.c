@@ -351,7 +351,7 @@ static struct paste_region *make_region(void)
 	char path[64];
 	struct media_options o = {.path = path, .size = 64 << 20};
 	struct paste_error err = {{0}};
-	struct paste_region *r;
+	struct paste_region *r = NULL;
 	struct media *m;
 
 	/* Without a name: it vanishes with the process. */

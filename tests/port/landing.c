@@ -14,7 +14,7 @@ struct paste_region *landing_open(uint64_t bytes, uint32_t buffer_size)
 	char path[64];
 	struct media_options o = {.path = path, .size = bytes};
 	struct paste_error err = {{0}};
-	struct paste_region *r;
+	struct paste_region *r = NULL;
 	struct media *m;
 
 	snprintf(path, sizeof(path), "/dev/shm/landing-%d", (int)getpid());
