@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * disk_layer.c - a layer between the `file` medium and its disk, linked into a `pst` for tests
- * (-Wl,--wrap=file_io_uring). It fails, stalls, delays, and forgets, as the file named by $PASTE_TEST_DISK says,
- * which it maps; disk.py is the other end.
+ * (-Wl,--wrap=file_io_uring). It fails, stalls, delays, and forgets, as the file named by $PASTE_TEST_DISK
+ * says, which it maps; disk.py is the other end.
  *
  * With a cache, the disk is one that a power cut robs of all it has not synced: a write that is not a durable
- * one stays in this process's memory, some blocks go to the real disk at once all the same, and the rest when a
- * sync is asked for. So SIGKILL is a power cut. A sync that fails loses what it should have kept, and a write that
- * fails lands in half: nothing may depend on either.
+ * one stays in this process's memory, some blocks go to the real disk at once all the same, and the rest when
+ * a sync is asked for. So SIGKILL is a power cut. A sync that fails loses what it should have kept, and a
+ * write that fails lands in half: nothing may depend on either.
  */
 #include <assert.h>
 #include <errno.h>
@@ -145,8 +145,8 @@ static void answer(struct layer *l, struct held *r, int result)
 static bool struck(struct layer *l, const struct held *r)
 {
 	volatile struct control *c = l->control;
-	bool aimed = (c->mode == WRITE_FAILS && r->kind == WRITE) || (c->mode == SYNC_FAILS && r->kind != READ &&
-								      (r->kind == SYNC || r->durable));
+	bool aimed = (c->mode == WRITE_FAILS && r->kind == WRITE) ||
+		     (c->mode == SYNC_FAILS && r->kind != READ && (r->kind == SYNC || r->durable));
 
 	if (!aimed)
 		return false;
@@ -313,7 +313,7 @@ static void layer_close(struct file_io *io)
 	free(l);
 }
 
-static const struct file_io_ops layer_ops = {layer_read,   layer_write,	   layer_sync,
+static const struct file_io_ops layer_ops = {layer_read,   layer_write,    layer_sync,
 					     layer_submit, layer_complete, layer_close};
 
 static void watch(struct layer *l, int fd)
@@ -347,7 +347,8 @@ struct file_io *layer_over(struct file_io *disk, int fd, const char *control)
 	return &l->io;
 }
 
-int __wrap_file_io_uring(int fd, unsigned depth, const char *path, struct file_io **io, struct paste_error *err)
+int __wrap_file_io_uring(int fd, unsigned depth, const char *path, struct file_io **io,
+			 struct paste_error *err)
 {
 	const char *control = getenv("PASTE_TEST_DISK");
 	int rc = __real_file_io_uring(fd, depth, path, io, err);

@@ -46,18 +46,22 @@ class Full:
 
     def test_full_and_free_again(self):
         noise = os.urandom(2 * MIB)
+
+        def cut(n, size):
+            return noise[n % 100000:n % 100000 + size]
+
         shapes = {
             '8 bytes': lambda n: n.to_bytes(8, 'big'),
-            '600 bytes': lambda n: noise[n % 100000:][:600],
-            '5000 bytes': lambda n: noise[n % 100000:][:5000],
-            '100 KiB': lambda n: noise[n % 100000:][:100 << 10],
-            '1 MiB': lambda n: noise[n % 100000:][:MIB],
-            'all': lambda n: noise[n % 100000:][:(n * 7919) % 40000],
+            '600 bytes': lambda n: cut(n, 600),
+            '5000 bytes': lambda n: cut(n, 5000),
+            '100 KiB': lambda n: cut(n, 100 << 10),
+            '1 MiB': lambda n: cut(n, MIB),
+            'all': lambda n: cut(n, (n * 7919) % 40000),
         }
         for name, value in shapes.items():
             with self.subTest(name):
                 self.setUp()
-                service = self.serve('8M' if name == '8 bytes' else '16M')
+                service = self.serve('4M' if name == '8 bytes' else '16M')
                 with service.client() as c:
                     self.full_and_free_again(c, value)
                 m = service.metrics()
@@ -155,7 +159,7 @@ class Full:
             try:
                 for method, body in ('PUT', b'small'), ('GET', None), ('DELETE', None):
                     writer.write(request(method, f'/kv/small{n}', body))
-                    line = await asyncio.wait_for(reader.readline(), 20)
+                    line = await asyncio.wait_for(reader.readline(), 30)
                     status = int(line.split()[1])
                     assert status in (200, 201, 204, 404, 503, 507), line
                     length = 0
@@ -188,7 +192,7 @@ class Full:
         print(f'{self.medium}: {count} x {size / MIB:g} MiB in pieces of {piece}: {said}', flush=True)
         self.assertLessEqual(set(statuses), {201, 503, 507}, said)
         self.assertGreater(statuses.count(201), 2, said)
-        self.assertLess(max(latencies), 10, said)
+        self.assertLess(max(latencies), 20, said)
         self.assertLess(service.memory(), 96 * MIB, said)
         with service.client() as c:
             for n, status in enumerate(statuses):
