@@ -87,7 +87,7 @@ static void references_are_sent_and_let_go(void **state)
 		struct pair p;
 		uint32_t buffer, n = 0;
 		pair_open(
-		    &p,
+		    &p, &veth,
 		    (struct paste_xdp_options){.slots = 64, .fragments = (enum paste_xdp_fragments)fragments},
 		    2048);
 		assert_int_equal(paste_buffer_alloc(p.r, &buffer), 0);
