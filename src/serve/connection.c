@@ -5,12 +5,8 @@
  * A head is parsed where it landed; only one that is split over slices is gathered in a heap buffer. A body's
  * slices stay where they landed.
  *
- * What stands in front of reading on, each with its own remedy:
- *   - replies that are not taken, or too many of them: the connection is paused until they have left.
- *   - no room for a body: bodies are let in only while all that were let in can arrive. The connection is
- * paused until there is room, and answered 503 (others hold it) or 507 (nobody does) after ROOM_WAIT_US.
- *   - no buffers although room was counted (slices are rarely full): the youngest body is given up, with 503,
- * so that the others can end.
+ * A connection whose replies are not taken, or are too many, is paused until they have left. What was
+ * received until the pause worked is kept as it came. The same is done while a body waits for room (body.c).
  */
 #include "serve/service_inside.h"
 
@@ -33,35 +29,6 @@ struct unread_slab {
 	struct unread_slab *next;
 	struct unread items[SLAB_UNREAD];
 };
-
-/* A request whose body arrives; freed ones are chained. */
-struct free_request {
-	struct free_request *next;
-};
-
-static struct request *request_new(struct service *s, const struct request *of)
-{
-	struct request *r;
-
-	if (s->free_requests) {
-		r = (struct request *)s->free_requests;
-		s->free_requests = s->free_requests->next;
-	} else {
-		r = malloc(sizeof(*r));
-		if (!r)
-			return NULL;
-	}
-	memcpy(r, of, offsetof(struct request, name) + of->name_length);
-	return r;
-}
-
-static void request_free(struct service *s, struct request *r)
-{
-	struct free_request *f = (struct free_request *)r;
-
-	f->next = s->free_requests;
-	s->free_requests = f;
-}
 
 struct connection *connection_new(struct service *s, struct paste_conn *conn)
 {
@@ -102,17 +69,10 @@ void connection_pools_close(struct service *s)
 		s->unread_slabs = slab->next;
 		free(slab);
 	}
-	while (s->free_requests) {
-		struct free_request *r = s->free_requests;
-
-		s->free_requests = r->next;
-		free(r);
-	}
 }
 
-/* Go n bytes forward. The slice owns a user count on each buffer that it touches, so those left behind are
- * put; a slice of length 0 owns none. */
-static void slice_advance(struct service *s, struct paste_ref *slice, uint32_t n)
+/* Go n bytes forward; the user counts on buffers left behind are put. */
+void slice_advance(struct service *s, struct paste_ref *slice, uint32_t n)
 {
 	uint32_t size = paste_buffer_size(s->region);
 
@@ -204,20 +164,6 @@ static void gather_free(struct connection *c)
 	c->scan = (struct http_scan){0};
 }
 
-/* The body's slices and the request go; what has not arrived stays in body_left. */
-static void body_free(struct service *s, struct connection *c)
-{
-	if (!c->request)
-		return;
-	if (c->state == READ_BODY)
-		s->arriving -= c->body_left;
-	link_remove(&c->body_link);
-	paste_body_free(s->store, &c->body);
-	request_free(s, c->request);
-	c->request = NULL;
-	c->wants_continue = false;
-}
-
 static void forget_input(struct service *s, struct connection *c)
 {
 	body_free(s, c);
@@ -269,8 +215,8 @@ bool connection_is_idle(const struct connection *c)
 
 /* Queue a refusal. What follows of the request is read and dropped if it is short, else the connection ends
  * with this reply; so it does when the client waits for 100, since it may then send the body or not. */
-static void refuse(struct service *s, struct connection *c, const struct http_request *http, int status,
-		   const char *text)
+void connection_refuse(struct service *s, struct connection *c, const struct http_request *http, int status,
+		       const char *text)
 {
 	bool close = !http->keep_alive || http->content_length > DRAIN_MAX || http->expect_continue;
 
@@ -289,63 +235,6 @@ static void refuse(struct service *s, struct connection *c, const struct http_re
 	}
 }
 
-/* Give up a body that has begun. */
-static void body_refuse(struct service *s, struct connection *c, uint16_t status, const char *text)
-{
-	struct http_request http = {.keep_alive = c->request->keep_alive,
-				    .content_length = c->body_left,
-				    .expect_continue = c->wants_continue};
-
-	body_free(s, c);
-	c->state = READ_HEAD;
-	answer_text(s, c, status, text, 0,
-		    !http.keep_alive || c->body_left > DRAIN_MAX || http.expect_continue);
-	if (c->state == READ_HEAD && c->body_left)
-		c->state = SKIP_BODY;
-}
-
-static bool has_room(const struct service *s, uint64_t bytes)
-{
-	uint64_t size = paste_buffer_size(s->region), room = paste_buffer_free(s->region) * size;
-
-	return s->arriving + bytes + 2 * size <= room;
-}
-
-static void body_let_in(struct service *s, struct connection *c)
-{
-	link_remove(&c->body_link);
-	link_append(&s->bodies, &c->body_link);
-	c->state = READ_BODY;
-	s->arriving += c->body_left;
-	s->body_progress_at = s->now.monotonic_us;
-	if (c->wants_continue) {
-		c->wants_continue = false;
-		answer_new(s, c, 100, 0, false);
-	}
-}
-
-/* A body that is not all here. */
-static void body_begin(struct service *s, struct connection *c, const struct http_request *http,
-		       bool has_begun)
-{
-	c->request = request_new(s, &s->current);
-	if (!c->request) {
-		refuse(s, c, http, 503, "out of memory\n");
-		return;
-	}
-	paste_body_init(&c->body);
-	c->body_left = http->content_length;
-	c->wants_continue = http->expect_continue && !has_begun;
-	if (link_empty(&s->rooms) && has_room(s, c->body_left)) {
-		body_let_in(s, c);
-		return;
-	}
-	c->state = WAIT_ROOM;
-	c->since = s->now.monotonic_us;
-	link_append(&s->rooms, &c->body_link);
-	s->stats.waited_room++;
-}
-
 /* The head is done with; *rest is what stands behind it. `rc` and `why` are route()'s. */
 static void request_begin(struct service *s, struct connection *c, const struct http_request *http, int rc,
 			  const char *why, struct paste_ref *rest)
@@ -353,10 +242,10 @@ static void request_begin(struct service *s, struct connection *c, const struct 
 	bool stores = http->method == HTTP_PUT || http->method == HTTP_POST;
 
 	if (rc) {
-		refuse(s, c, http, -rc, why);
+		connection_refuse(s, c, http, -rc, why);
 	} else if (stores && (http->content_length > s->max_body ||
 			      http->content_length > paste_store_value_max(s->store))) {
-		refuse(s, c, http, 413, "the body is larger than this service accepts\n");
+		connection_refuse(s, c, http, 413, "the body is larger than this service accepts\n");
 	} else if (stores && http->content_length > rest->length) {
 		body_begin(s, c, http, rest->length > 0);
 	} else if (stores) {
@@ -365,7 +254,7 @@ static void request_begin(struct service *s, struct connection *c, const struct 
 		execute(s, c, &s->current, &body, body.length ? 1 : 0);
 		slice_advance(s, rest, body.length);
 	} else if (http->content_length > DRAIN_MAX) {
-		refuse(s, c, http, 413, "this method takes no body\n");
+		connection_refuse(s, c, http, 413, "this method takes no body\n");
 	} else {
 		execute(s, c, &s->current, NULL, 0);
 		if (c->state == READ_HEAD && http->content_length) {
@@ -481,30 +370,6 @@ static void read_head(struct service *s, struct connection *c, struct paste_ref 
 	}
 }
 
-static void read_body(struct service *s, struct connection *c, struct paste_ref *rest)
-{
-	struct paste_ref part = {rest->buffer, rest->offset, rest->length};
-
-	if (part.length > c->body_left)
-		part.length = (uint16_t)c->body_left;
-	paste_ref_get(s->region, part);
-	slice_advance(s, rest, part.length);
-	c->body_left -= part.length;
-	s->arriving -= part.length;
-	s->body_progress_at = s->now.monotonic_us;
-
-	int rc = paste_body_add(s->store, &c->body, part);
-	if (rc) {
-		body_refuse(s, c, 503, rc == -ENOBUFS ? "no buffers for the body\n" : "out of memory\n");
-		return;
-	}
-	if (c->body_left)
-		return;
-	c->state = READ_HEAD;
-	execute(s, c, c->request, c->body.slices, c->body.n);
-	body_free(s, c);
-}
-
 static void skip_body(struct service *s, struct connection *c, struct paste_ref *rest)
 {
 	uint32_t n = rest->length < c->body_left ? rest->length : (uint32_t)c->body_left;
@@ -537,7 +402,7 @@ static void read_slice(struct service *s, struct connection *c, struct paste_ref
 			read_head(s, c, &rest);
 			break;
 		case READ_BODY:
-			read_body(s, c, &rest);
+			body_read(s, c, &rest);
 			break;
 		case SKIP_BODY:
 			skip_body(s, c, &rest);
@@ -586,36 +451,4 @@ void connection_go_on(struct service *s, struct connection *c)
 	}
 	if (c->eof && c->state != READ_NOTHING)
 		input_ended(s, c);
-}
-
-/* Let bodies in, in the order in which they asked. */
-void connection_check_rooms(struct service *s)
-{
-	while (!link_empty(&s->rooms)) {
-		struct connection *c = link_owner(s->rooms.next, struct connection, body_link);
-
-		if (has_room(s, c->body_left))
-			body_let_in(s, c);
-		else if (s->now.monotonic_us - c->since < ROOM_WAIT_US)
-			return;
-		else if (s->arriving)
-			body_refuse(s, c, 503, "no room for the body at the moment\n");
-		else
-			body_refuse(s, c, 507, "no room for the body\n");
-		connection_go_on(s, c);
-	}
-}
-
-void connection_check_starved(struct service *s)
-{
-	struct paste_stack_stats stack;
-
-	if (link_empty(&s->bodies) || s->now.monotonic_us - s->body_progress_at < STARVED_FAIL_US)
-		return;
-	paste_stack_stats(s->stack, &stack);
-	if (!stack.waiting)
-		return;
-	struct connection *youngest = link_owner(s->bodies.previous, struct connection, body_link);
-	body_refuse(s, youngest, 503, "no buffers for the body\n");
-	s->body_progress_at = s->now.monotonic_us;
 }

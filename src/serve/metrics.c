@@ -115,8 +115,8 @@ static void write_store_work(FILE *f, const struct paste_store_stats *s)
 	    {"store_recovery_microseconds", "gauge", "How long opening took.", s->recovery_us},
 	    {"store_recovered_records", "gauge", "Log records replayed at opening.", s->recovered_records},
 	    {"store_recovered_entries", "gauge", "Checkpoint entries read at opening.", s->recovered_entries},
-	    {"store_torn_records", "gauge", "Unacknowledged records cut off at opening because their bytes were torn.",
-	     s->torn_records},
+	    {"store_torn_records", "gauge",
+	     "Unacknowledged records cut off at opening because their bytes were torn.", s->torn_records},
 	};
 
 	WRITE(f, metrics);

@@ -44,6 +44,7 @@ void service_close(struct service *s)
 		connection_drop(s, link_owner(s->all.next, struct connection, link), true);
 	connection_free_dropped(s);
 	connection_pools_close(s);
+	body_pool_close(s);
 	reply_pool_close(&s->replies);
 	free(s->sends);
 	free(s);
@@ -144,9 +145,9 @@ int service_turn(struct service *s, struct service_time now, const struct paste_
 	for (int i = 0; i < n; i++)
 		handle(s, &events[i]);
 	if (!link_empty(&s->rooms))
-		connection_check_rooms(s);
+		body_check_rooms(s);
 	if (!link_empty(&s->bodies))
-		connection_check_starved(s);
+		body_check_starved(s);
 	/* Replies that leave make room for requests that were held back, which change the store again. */
 	do {
 		commit_and_poll(s);

@@ -3,7 +3,8 @@
  * service_inside.h - what the files of the service share.
  *
  *	service.c     the turn: events in, commit, durable replies out; opening, draining, closing
- *	connection.c  from received slices to requests: heads, bodies, back-pressure
+ *	connection.c  from received slices to requests; back-pressure
+ *	body.c        bodies that arrive in several slices
  *	execute.c     a request on the store
  *	answer.c      the queue of replies of a connection
  *	metrics.c     GET /metrics
@@ -19,7 +20,7 @@
 
 #define PIPELINE_MAX 128        /* replies that may wait before we stop to read requests */
 #define DRAIN_MAX (64 * 1024)   /* bytes of a refused body that are read to keep the connection */
-#define ROOM_WAIT_US 2000000    /* a body waits so long for room, see connection.c */
+#define ROOM_WAIT_US 2000000    /* a body waits so long for room, see body.c */
 #define STARVED_FAIL_US 1000000 /* bodies make no progress for want of buffers: one is given up */
 #define ROUNDS_UNDER_WAY 2      /* commits that are not durable, where durability takes time */
 
@@ -104,13 +105,28 @@ void connection_receive(struct service *s, struct connection *c, struct paste_re
 void connection_eof(struct service *s, struct connection *c);
 void connection_stop(struct service *s, struct connection *c);             /* read nothing any more */
 void connection_drop(struct service *s, struct connection *c, bool reset); /* freed at the end of the turn */
-void connection_go_on(struct service *s,
-		      struct connection *c); /* with what is unread, if nothing stands against */
+/* Work on what is unread, if nothing stands against it any more. */
+void connection_go_on(struct service *s, struct connection *c);
+/* Queue a refusal of a request whose body has not been looked at. */
+void connection_refuse(struct service *s, struct connection *c, const struct http_request *http, int status,
+		       const char *text);
 void connection_free_dropped(struct service *s);
-void connection_check_rooms(struct service *s);
-void connection_check_starved(struct service *s);
 bool connection_is_idle(const struct connection *c);
 void connection_pools_close(struct service *s);
+
+/* Go n bytes forward. The slice owns a user count on each buffer that it touches; those left behind are put,
+ * a slice of length 0 owns none. */
+void slice_advance(struct service *s, struct paste_ref *slice, uint32_t n);
+
+/* body.c */
+/* The current request's body, which is not all here. `has_begun`: something of it is. */
+void body_begin(struct service *s, struct connection *c, const struct http_request *http, bool has_begun);
+void body_read(struct service *s, struct connection *c, struct paste_ref *rest);
+/* Slices and request go; what has not arrived stays in body_left. */
+void body_free(struct service *s, struct connection *c);
+void body_check_rooms(struct service *s);   /* let in those that there is room for now */
+void body_check_starved(struct service *s); /* give one up if nothing moves */
+void body_pool_close(struct service *s);
 
 /* execute.c: do it, queue the reply. The caller keeps its user counts on the slices. */
 void execute(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
