@@ -194,6 +194,7 @@ struct paste_xdp_options {
 	uint32_t busy_poll_us; /* let this thread's calls do the interface's work, and poll spin so long; 0: interrupts */
 	bool checksum;         /* let the kernel or device compute transmit checksums (info.transmit_checksum says whether
 				  it does); slots that begin within 16 bytes of their buffer are then copied */
+	bool no_gather;        /* send packets of several slots as fragments also where copying them together is faster */
 	const struct paste_xdp_rule *rules; /* taken from the first packet on */
 	uint32_t rules_n;
 };

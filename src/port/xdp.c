@@ -357,7 +357,7 @@ static bool goes_on(int code)
 	return code == -EOPNOTSUPP || code == -EINVAL || code == -ERANGE || code == -ENOTSUP;
 }
 
-static void note_mode(struct xdp_port *x, const struct attempt *a)
+static void note_mode(struct xdp_port *x, const struct paste_xdp_options *o, const struct attempt *a)
 {
 	struct paste_port_info *info = &x->port.info;
 
@@ -370,6 +370,9 @@ static void note_mode(struct xdp_port *x, const struct attempt *a)
 		    x->interface.zero_copy_segments < info->fragments)
 			info->fragments = x->interface.zero_copy_segments;
 	}
+	/* In copy mode the kernel allocates and copies for each fragment, which costs more than to copy them
+	 * together (over veth 740 ns a packet against 520 to 640); a device takes them as they are. */
+	x->gathers = !x->zero_copy && !o->no_gather;
 	/* In copy mode the kernel computes it, or the device that it knows how to ask. */
 	info->transmit_checksum = x->metadata && (!x->zero_copy || x->interface.device_checksum);
 }
@@ -400,7 +403,7 @@ static int open_best(struct xdp_port *x, const struct paste_xdp_options *o, uint
 			struct attempt a = {modes[m].native, modes[m].zero_copy, fragments};
 			ret = try(x, o, slots, &a, err);
 			if (ret == 0)
-				note_mode(x, &a);
+				note_mode(x, o, &a);
 			if (ret == 0 || !goes_on(ret))
 				return ret;
 		}

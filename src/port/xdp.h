@@ -52,7 +52,9 @@ struct xdp_port {
 	uint32_t metadata;
 	uint32_t bytes_most; /* of a frame */
 	bool zero_copy, busy_poll;
-	int error; /* the interface is gone, or its socket failed */
+	bool gathers; /* packets that fit into one buffer are sent from one, also where fragments could be
+			 sent */
+	int error;    /* the interface is gone, or its socket failed */
 };
 
 static inline struct xdp_port *xdp_port_of(struct paste_port *p)

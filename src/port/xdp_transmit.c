@@ -142,10 +142,13 @@ static bool send_packet(struct xdp_port *x, struct xdp_queue *q, uint32_t at, ui
 
 	if (bytes == 0 || bytes > x->bytes_most || (checksum && !x->port.info.transmit_checksum))
 		return false;
-	if (fits_as_it_is(x, q, at, slots) && (!checksum || checksum_possible(first)))
+	bool fits = fits_as_it_is(x, q, at, slots) && (!checksum || checksum_possible(first));
+	bool gather = !fits || (slots > 1 && x->gathers);
+	if (!gather || !send_gathered(x, q, at, slots, bytes)) {
+		if (!fits)
+			return false;
 		send_fragments(x, q, at, slots);
-	else if (!send_gathered(x, q, at, slots, bytes))
-		return false;
+	}
 	q->transmit.stats.packets++;
 	q->transmit.stats.bytes += bytes;
 	return true;

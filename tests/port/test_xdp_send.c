@@ -82,14 +82,16 @@ static void references_are_sent_and_let_go(void **state)
 {
 	static uint8_t frame[2048];
 
-	for (int fragments = PASTE_XDP_FRAGMENTS_AUTO; fragments <= PASTE_XDP_FRAGMENTS_NO; fragments++) {
+	/* As fragments, copied together because that is faster, and because there is no other way. */
+	const struct paste_xdp_options ways[] = {{.slots = 64, .no_gather = true},
+						 {.slots = 64},
+						 {.slots = 64, .fragments = PASTE_XDP_FRAGMENTS_NO}};
+
+	for (unsigned way = 0; way < 3; way++) {
 		struct paste_ring_stats receive, transmit;
 		struct pair p;
 		uint32_t buffer, n = 0;
-		pair_open(
-		    &p, &veth,
-		    (struct paste_xdp_options){.slots = 64, .fragments = (enum paste_xdp_fragments)fragments},
-		    2048);
+		pair_open(&p, &veth, ways[way], 2048);
 		assert_int_equal(paste_buffer_alloc(p.r, &buffer), 0);
 		for (uint32_t i = 0; i < 60; i++, n++) {
 			uint32_t bytes = 300 + i * 20, pieces = 1 + i % 4;
@@ -102,7 +104,7 @@ static void references_are_sent_and_let_go(void **state)
 		}
 		p.port->ops->stats(p.port, 0, &receive, &transmit);
 		assert_int_equal(transmit.packets, n);
-		assert_int_equal(transmit.gathered, p.port->info.fragments > 1 ? 0 : n);
+		assert_int_equal(transmit.gathered, way == 0 && p.port->info.fragments > 1 ? 0 : n);
 		paste_buffer_put(p.r, buffer);
 		pair_close(&p);
 	}
