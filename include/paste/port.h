@@ -168,7 +168,7 @@ enum paste_xdp_mode {
 	PASTE_XDP_ZERO_COPY, /* the device writes into the buffers */
 	PASTE_XDP_COPY,      /* the driver runs the program, the kernel copies */
 	PASTE_XDP_GENERIC,   /* any interface; the kernel has made a socket buffer first. The sender on a veth must have
-				segmentation off, or its large segments are lost */
+				segmentation off, or large segments arrive in one piece, or not */
 };
 
 enum paste_xdp_fragments {
