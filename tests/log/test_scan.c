@@ -147,6 +147,28 @@ static void a_torn_value_ends_the_log_where_it_might_not_be_durable(void **state
 	rig_end(&g);
 }
 
+static void a_damaged_value_below_the_superblocks_end_is_no_torn_one(void **state)
+{
+	struct rig g;
+
+	rig_begin(&g, SIM_SHM, MIB);
+	for (int i = 0; i < 3; i++)
+		rig_put(&g, 0, 1000);
+	rig_commit(&g); /* no record says that they are durable */
+	uint64_t last = g.l.next - 1;
+	rig_crash(&g);
+	/* The next life saw them whole, wrote that into the superblock, and died. */
+	g.b.r->sb.epoch++;
+	g.b.r->sb.log[0].end = last;
+	assert_int_equal(superblock_rewrite(&g.b.r->sb, g.b.m, 0), 0);
+	rig_flip(&g, rig_record(&g, 2) + g.s.records[2].record->meta + 500, 1);
+	rig_crash(&g);
+	rig_expect(&g, 4, last); /* found when it is read; its neighbours are served */
+	assert_int_equal(g.s.torn, 0);
+	rig_begin_life(&g);
+	rig_end(&g);
+}
+
 static void two_crashes_in_a_row_do_not_bring_back_what_the_first_cut_off(void **state)
 {
 	for (int k = 0; k < 2; k++) {
@@ -257,6 +279,7 @@ int main(void)
 		cmocka_unit_test(a_segment_whose_header_came_without_a_record_ends_the_log_before_it),
 		cmocka_unit_test(a_torn_record_and_all_behind_it_never_happened),
 		cmocka_unit_test(a_torn_value_ends_the_log_where_it_might_not_be_durable),
+		cmocka_unit_test(a_damaged_value_below_the_superblocks_end_is_no_torn_one),
 		cmocka_unit_test(two_crashes_in_a_row_do_not_bring_back_what_the_first_cut_off),
 		cmocka_unit_test(what_lies_beyond_the_end_from_other_uses_of_the_segment_is_not_read),
 		cmocka_unit_test(a_record_with_more_metadata_than_any_has_is_not_looked_at),

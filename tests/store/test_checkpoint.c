@@ -109,6 +109,49 @@ static void changes_under_way_and_a_crash_at_any_step_lose_nothing(void **state)
 	}
 }
 
+/* An attempt that a crash ended has the number of the next one. Its pages are whole, and still there. */
+static void pages_of_an_attempt_in_an_earlier_life_are_not_taken_for_this_ones(void **state)
+{
+	struct fixture f;
+	char key[16];
+
+	for (int stop = 1; stop < 12; stop++) {
+		fixture_begin(&f, SIM_SHM, 4 * MIB, 2048, 1);
+		for (int i = 0; i < 400; i++) {
+			snprintf(key, sizeof(key), "k%03d", i);
+			put_text(&f, key, (uint64_t)i, 60);
+		}
+		assert_int_equal(checkpoint_begin(f.s, false), 0);
+		for (int i = 0; i < stop && f.s->checkpoint.state < CHECKPOINT_PAGES; i++)
+			checkpoint_step(f.s, 40);
+		assert_true(f.s->checkpoint.state < CHECKPOINT_ROOT);
+		assert_true(paste_store_wait(f.s, (uint64_t)paste_store_commit(f.s)) >= 0);
+		fixture_crash(&f);
+		fixture_open(&f);
+		/* In segments above the old ones. */
+		uint32_t taken[64];
+		for (int i = 0; i < 64; i++)
+			taken[i] = region_segment_take(f.r, SEGMENT_PACK);
+		for (int i = 0; i < 400; i++) {
+			snprintf(key, sizeof(key), "k%03d", i);
+			put_text(&f, key, (uint64_t)i + 1000, 60);
+		}
+		assert_int_equal(checkpoint_begin(f.s, false), 0);
+		while (checkpoint_step(f.s, 1000) == 1)
+			;
+		for (int i = 0; i < 64; i++)
+			region_segment_retire(f.r, taken[i]);
+		settle(&f);
+		fixture_crash(&f);
+		fixture_open(&f);
+		for (int i = 0; i < 400; i++) {
+			snprintf(key, sizeof(key), "k%03d", i);
+			expect_text(&f, key, (uint64_t)i + 1000, 60);
+		}
+		fixture_end(&f);
+	}
+}
+
 static void the_log_before_a_checkpoint_is_given_back(void **state)
 {
 	struct fixture f;
@@ -207,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(changes_under_way_and_a_crash_at_any_step_lose_nothing),
+		cmocka_unit_test(pages_of_an_attempt_in_an_earlier_life_are_not_taken_for_this_ones),
 		cmocka_unit_test(the_log_before_a_checkpoint_is_given_back),
 		cmocka_unit_test(without_room_a_checkpoint_waits_and_the_log_goes_on),
 		cmocka_unit_test(a_flipped_bit_in_any_byte_of_a_page_is_mended),

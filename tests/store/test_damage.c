@@ -266,6 +266,29 @@ static void the_last_change_before_a_crash_is_not_forgotten_when_it_is_damaged_a
 	free(f.image);
 }
 
+static void records_lost_at_the_end_are_missed_also_when_the_next_opening_left_nothing_else(void **state)
+{
+	struct fixture f;
+
+	fixture_begin(&f, SIM_SHM, 8 * MIB, 2048, 1);
+	put_text(&f, "k", 1, 30);
+	assert_true(paste_store_wait(f.s, (uint64_t)paste_store_commit(f.s)) > 0);
+	put_text(&f, "k", 2, 30);
+	assert_true(paste_store_wait(f.s, (uint64_t)paste_store_commit(f.s)) > 0);
+	uint64_t at = record_of(&f, "k");
+	fixture_crash(&f);
+	fixture_open(&f);
+	expect_text(&f, "k", 2, 30);
+	uint64_t opening = region_segment_offset(f.r, f.s->log[0].segment) + f.s->log[0].committed - 64;
+	fixture_crash(&f);
+	f.image[at + 44] ^= 0x3c;
+	memset(f.image + opening, 0, 64); /* only the superblock knows that the log had got so far */
+	fixture_open(&f);
+	assert_true(check_quietly(&f) > 0);
+	fixture_crash(&f);
+	free(f.image);
+}
+
 static void a_lost_checkpoint_page_makes_its_keys_errors_and_leaves_the_others(void **state)
 {
 	struct fixture f;
@@ -460,6 +483,7 @@ int main(void)
 		cmocka_unit_test(an_older_value_is_not_served_for_a_lost_newer_one),
 		cmocka_unit_test(
 			the_last_change_before_a_crash_is_not_forgotten_when_it_is_damaged_after_the_next_opening),
+		cmocka_unit_test(records_lost_at_the_end_are_missed_also_when_the_next_opening_left_nothing_else),
 		cmocka_unit_test(a_lost_checkpoint_page_makes_its_keys_errors_and_leaves_the_others),
 		cmocka_unit_test(a_damaged_superblock_copy_is_reported_and_rewritten),
 		cmocka_unit_test(check_finds_planted_faults_of_ownership),
