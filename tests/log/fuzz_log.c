@@ -2,10 +2,11 @@
 /*
  * fuzz_log.c - log segments and checkpoint pages spoilt in any way, also with right checksums.
  *
- * The input is a list of changes to a small valid region: bytes at a place counted from a segment's start or from a record
- * or page of it, and then the record, header or page there sealed again with the region's salt, or not. Sealed ones are
- * what no accident makes; they show that nothing is believed for its checksum alone. The first byte says
- * whether the rest is instead laid over a segment as it is, and whether the region is written to afterwards.
+ * The input is a list of changes to a small valid region: bytes at a place counted from a segment's start or
+ * from a record or page of it, and then the record, header or page there sealed again with the region's salt,
+ * or not. Sealed ones are what no accident makes; they show that nothing is believed for its checksum alone.
+ * The first byte says whether the rest is instead laid over a segment as it is, and whether the region is
+ * written to afterwards.
  */
 #include "fuzz_image.h"
 
@@ -104,7 +105,8 @@ static void change(uint8_t *image, struct fuzz_input *in)
 	if (how & 0x40) {
 		const struct place *from = &places[fuzz_take(in, 2) % place_count];
 		uint64_t end = place->offset > from->offset ? place->offset : from->offset;
-		memmove(image + place->offset, image + from->offset, FUZZ_SIZE - end < 4096 ? FUZZ_SIZE - end : 4096);
+		memmove(image + place->offset, image + from->offset,
+			FUZZ_SIZE - end < 4096 ? FUZZ_SIZE - end : 4096);
 	}
 }
 

@@ -39,31 +39,33 @@ uint64_t rig_put(struct rig *g, uint32_t inline_bytes, uint32_t body)
 	char key[24];
 	struct extent e;
 	struct op_view v = {
-		.op = {.type = OP_PUT,
-		       .flags = body ? 0 : OP_INLINE,
-		       .refs = body ? 1 : 0,
-		       .version = g->l.next,
-		       .length = body ? body : inline_bytes},
-		.refs = &e,
-		.key = (const uint8_t *)key,
-		.bytes = bytes,
+	    .op = {.type = OP_PUT,
+		   .flags = body ? 0 : OP_INLINE,
+		   .refs = body ? 1 : 0,
+		   .version = g->l.next,
+		   .length = body ? body : inline_bytes},
+	    .refs = &e,
+	    .key = (const uint8_t *)key,
+	    .bytes = bytes,
 	};
 
 	memset(bytes, (int)g->l.next, sizeof(bytes));
 	v.op.key_length = (uint16_t)snprintf(key, sizeof(key), "k%llu", (unsigned long long)g->l.next);
-	uint32_t meta = (uint32_t)(sizeof(struct record) + op_size(&v.op)), length = meta + (uint32_t)op_padded(body);
+	uint32_t meta = (uint32_t)(sizeof(struct record) + op_size(&v.op)),
+		 length = meta + (uint32_t)op_padded(body);
 	struct record *rec = log_begin(&g->l, length);
 	if (!rec)
 		return 0;
 	if (body) {
 		uint8_t *place = (uint8_t *)rec + meta;
 		memset(place, (int)g->l.next, op_padded(body));
-		e.ref = region_ref_at(r, g->l.segment, (uint32_t)(place - region_segment_data(r, g->l.segment)), body);
+		e.ref = region_ref_at(r, g->l.segment,
+				      (uint32_t)(place - region_segment_data(r, g->l.segment)), body);
 		e.crc = paste_crc(0, place, body);
 	}
 	op_encode((uint8_t *)(rec + 1), &v);
 	struct log_shape shape = {
-		.type = RECORD_CHANGE, .ops = 1, .meta = meta, .length = length, .digest = op_digest(&v)};
+	    .type = RECORD_CHANGE, .ops = 1, .meta = meta, .length = length, .digest = op_digest(&v)};
 	return log_end(&g->l, rec, &shape);
 }
 

@@ -22,7 +22,8 @@ struct rig {
 void rig_begin(struct rig *g, enum sim_kind kind, uint64_t size);
 void rig_end(struct rig *g);
 
-/* A record with `inline_bytes` in the op and `body` bytes behind it that a reference names. Its number; 0: no room. */
+/* A record with `inline_bytes` in the op and `body` bytes behind it that a reference names. Its number; 0: no
+ * room. */
 uint64_t rig_put(struct rig *g, uint32_t inline_bytes, uint32_t body);
 /* All so far is durable, and a later record may say so. */
 void rig_commit(struct rig *g);

@@ -88,7 +88,8 @@ static void a_segment_that_has_no_room_is_followed_by_another(void **state)
 	rig_commit(&g);
 	assert_int_equal(before - g.b.r->free_segments, 3);
 	for (uint32_t i = 1; i < 4; i++) {
-		const struct header *h = (const struct header *)region_segment_data(g.b.r, g.l.segments[i].segment);
+		const struct header *h =
+		    (const struct header *)region_segment_data(g.b.r, g.l.segments[i].segment);
 		assert_int_equal(g.l.segments[i].first, first[i]);
 		assert_int_equal(h->magic, HEADER_MAGIC);
 		assert_int_equal(h->kind, HEADER_LOG);
@@ -205,14 +206,14 @@ static void each_record_carries_the_digest_of_the_one_before(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(records_of_a_commit_follow_one_another_and_commits_begin_new_units),
-		cmocka_unit_test(no_unit_is_written_by_two_commits),
-		cmocka_unit_test(a_record_says_what_was_durable_when_it_was_written),
-		cmocka_unit_test(a_segment_that_has_no_room_is_followed_by_another),
-		cmocka_unit_test(the_longest_record_fills_a_segment),
-		cmocka_unit_test(rotating_begins_a_segment_and_truncating_gives_back_those_before),
-		cmocka_unit_test(without_a_free_segment_a_record_has_no_place_and_nothing_changed),
-		cmocka_unit_test(each_record_carries_the_digest_of_the_one_before),
+	    cmocka_unit_test(records_of_a_commit_follow_one_another_and_commits_begin_new_units),
+	    cmocka_unit_test(no_unit_is_written_by_two_commits),
+	    cmocka_unit_test(a_record_says_what_was_durable_when_it_was_written),
+	    cmocka_unit_test(a_segment_that_has_no_room_is_followed_by_another),
+	    cmocka_unit_test(the_longest_record_fills_a_segment),
+	    cmocka_unit_test(rotating_begins_a_segment_and_truncating_gives_back_those_before),
+	    cmocka_unit_test(without_a_free_segment_a_record_has_no_place_and_nothing_changed),
+	    cmocka_unit_test(each_record_carries_the_digest_of_the_one_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,9 @@ static void an_op_comes_back_as_it_was_written(void **state)
 		uint64_t bytes;
 		bool in_line;
 	} table[] = {
-		{0, 1, 0, 0, true},    {0, 1, 0, 1, true},	{0, 16, 0, 64, true}, {1, 16, 0, 4096, false},
-		{128, 1024, 0, 7, false}, {128, 1024, 256, 64, true}, {3, 7, 5, 11, true},  {0, 1024, 256, 1024, true},
+	    {0, 1, 0, 0, true},      {0, 1, 0, 1, true},         {0, 16, 0, 64, true},
+	    {1, 16, 0, 4096, false}, {128, 1024, 0, 7, false},   {128, 1024, 256, 64, true},
+	    {3, 7, 5, 11, true},     {0, 1024, 256, 1024, true},
 	};
 	uint8_t key[1024], attributes[256], bytes[1024], buffer[8192];
 	struct extent refs[OP_REFS_MAX];
@@ -28,17 +29,17 @@ static void an_op_comes_back_as_it_was_written(void **state)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		for (uint8_t type = OP_PUT; type <= OP_DAMAGE; type++) {
 			struct op_view in = {
-				.op = {.type = type,
-				       .flags = table[i].in_line ? OP_INLINE : 0,
-				       .key_length = table[i].key,
-				       .refs = table[i].refs,
-				       .attributes = table[i].attributes,
-				       .version = 0x1122334455667788,
-				       .length = table[i].bytes},
-				.refs = refs,
-				.key = key,
-				.attributes = attributes,
-				.bytes = bytes,
+			    .op = {.type = type,
+				   .flags = table[i].in_line ? OP_INLINE : 0,
+				   .key_length = table[i].key,
+				   .refs = table[i].refs,
+				   .attributes = table[i].attributes,
+				   .version = 0x1122334455667788,
+				   .length = table[i].bytes},
+			    .refs = refs,
+			    .key = key,
+			    .attributes = attributes,
+			    .bytes = bytes,
 			};
 			memset(buffer, 0xcc, sizeof(buffer));
 			size_t size = op_encode(buffer, &in);
@@ -182,10 +183,10 @@ static void extents_are_visited_through_their_lists_and_lies_are_refused(void **
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_op_comes_back_as_it_was_written),
-		cmocka_unit_test(random_bytes_are_never_read_beyond_their_end),
-		cmocka_unit_test(keys_and_streams_of_the_same_name_have_different_digests),
-		cmocka_unit_test(extents_are_visited_through_their_lists_and_lies_are_refused),
+	    cmocka_unit_test(an_op_comes_back_as_it_was_written),
+	    cmocka_unit_test(random_bytes_are_never_read_beyond_their_end),
+	    cmocka_unit_test(keys_and_streams_of_the_same_name_have_different_digests),
+	    cmocka_unit_test(extents_are_visited_through_their_lists_and_lies_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Finding the end of a log after a crash: what is there counts, what is torn or of an earlier life does not. */
+/* Finding the end of a log after a crash: what is there counts, what is torn or of an earlier life does not.
+ */
 #include "rig.h"
 
 static const enum sim_kind kinds[] = {SIM_SHM, SIM_FILE};
@@ -24,8 +25,8 @@ static void everything_committed_is_found_over_one_segment_and_many(void **state
 {
 	static const struct {
 		uint32_t records, inline_bytes, body, per_commit;
-	} table[] = {{1, 0, 0, 1}, {10, 60, 0, 1}, {10, 60, 0, 3}, {200, 60, 0, 7}, {1000, 30, 0, 50}, {20, 0, 4000, 2},
-		     {3, 0, 15000, 1}};
+	} table[] = {{1, 0, 0, 1},      {10, 60, 0, 1},   {10, 60, 0, 3},  {200, 60, 0, 7},
+		     {1000, 30, 0, 50}, {20, 0, 4000, 2}, {3, 0, 15000, 1}};
 
 	for (int k = 0; k < 2; k++) {
 		for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -238,8 +239,8 @@ static void what_lies_beyond_the_end_from_other_uses_of_the_segment_is_not_read(
 	rig_end(&g);
 }
 
-/* Clients could make bytes beyond the end look like the start of such a record at every eighth byte, and have a checksum
- * computed over the rest of the segment for each. */
+/* Clients could make bytes beyond the end look like the start of such a record at every eighth byte, and have
+ * a checksum computed over the rest of the segment for each. */
 static void a_record_with_more_metadata_than_any_has_is_not_looked_at(void **state)
 {
 	static const struct {
@@ -254,12 +255,12 @@ static void a_record_with_more_metadata_than_any_has_is_not_looked_at(void **sta
 		rig_commit(&g);
 		struct record *rec = log_begin(&g.l, 15000);
 		*rec = (struct record){
-			.epoch = g.l.epoch,
-			.sequence = g.l.next,
-			.length = 15000,
-			.meta = table[i].meta,
-			.lag = 1,
-			.type = RECORD_SEAL,
+		    .epoch = g.l.epoch,
+		    .sequence = g.l.next,
+		    .length = 15000,
+		    .meta = table[i].meta,
+		    .lag = 1,
+		    .type = RECORD_SEAL,
 		};
 		rec->crc = record_crc(g.b.r, rec, table[i].meta);
 		g.l.tail += 15000;
@@ -274,15 +275,15 @@ static void a_record_with_more_metadata_than_any_has_is_not_looked_at(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_empty_log_has_only_its_opening),
-		cmocka_unit_test(everything_committed_is_found_over_one_segment_and_many),
-		cmocka_unit_test(a_segment_whose_header_came_without_a_record_ends_the_log_before_it),
-		cmocka_unit_test(a_torn_record_and_all_behind_it_never_happened),
-		cmocka_unit_test(a_torn_value_ends_the_log_where_it_might_not_be_durable),
-		cmocka_unit_test(a_damaged_value_below_the_superblocks_end_is_no_torn_one),
-		cmocka_unit_test(two_crashes_in_a_row_do_not_bring_back_what_the_first_cut_off),
-		cmocka_unit_test(what_lies_beyond_the_end_from_other_uses_of_the_segment_is_not_read),
-		cmocka_unit_test(a_record_with_more_metadata_than_any_has_is_not_looked_at),
+	    cmocka_unit_test(an_empty_log_has_only_its_opening),
+	    cmocka_unit_test(everything_committed_is_found_over_one_segment_and_many),
+	    cmocka_unit_test(a_segment_whose_header_came_without_a_record_ends_the_log_before_it),
+	    cmocka_unit_test(a_torn_record_and_all_behind_it_never_happened),
+	    cmocka_unit_test(a_torn_value_ends_the_log_where_it_might_not_be_durable),
+	    cmocka_unit_test(a_damaged_value_below_the_superblocks_end_is_no_torn_one),
+	    cmocka_unit_test(two_crashes_in_a_row_do_not_bring_back_what_the_first_cut_off),
+	    cmocka_unit_test(what_lies_beyond_the_end_from_other_uses_of_the_segment_is_not_read),
+	    cmocka_unit_test(a_record_with_more_metadata_than_any_has_is_not_looked_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

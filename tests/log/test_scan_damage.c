@@ -21,7 +21,8 @@ static void a_flipped_bit_is_mended_when_a_later_record_proves_it(void **state)
 	for (int k = 0; k < 2; k++) {
 		struct rig g;
 		begin_with(&g, kinds[k], MIB, 6, 20);
-		uint64_t last = g.s.last, offset = rig_record(&g, 3), sequence = g.s.records[3].record->sequence;
+		uint64_t last = g.s.last, offset = rig_record(&g, 3),
+			 sequence = g.s.records[3].record->sequence;
 		uint32_t meta = g.s.records[3].record->meta;
 		uint8_t *copy = malloc(meta);
 		memcpy(copy, g.b.m->base + offset, meta);
@@ -129,7 +130,8 @@ static void a_damaged_segment_header_is_mended_or_done_without(void **state)
 		uint64_t last = g.s.last;
 		for (uint32_t i = 0; i < g.s.segment_count; i++) {
 			uint64_t at = region_segment_offset(g.b.r, g.s.segments[i].segment);
-			for (uint32_t byte = 0; byte < sizeof(struct header); byte += much ? 1 : sizeof(struct header))
+			for (uint32_t byte = 0; byte < sizeof(struct header);
+			     byte += much ? 1 : sizeof(struct header))
 				g.b.m->base[at + byte + (much ? 0 : i * 9)] ^= much ? 0xff : 0x10;
 		}
 		uint32_t segments = g.s.segment_count;
@@ -160,7 +162,8 @@ static void a_lost_segment_is_a_gap_and_what_follows_is_read(void **state)
 	rig_end(&g);
 }
 
-/* After a life has begun, the superblock says what was durable: no later record is needed to see that some is missing. */
+/* After a life has begun, the superblock says what was durable: no later record is needed to see that some is
+ * missing. */
 static void lost_records_at_the_end_are_seen_by_the_superblocks_end(void **state)
 {
 	for (int lost = 1; lost <= 3; lost++) {
@@ -224,7 +227,8 @@ static void random_damage_never_breaks_the_scan(void **state)
 		struct rig g;
 		rig_begin(&g, SIM_SHM, MIB);
 		for (int i = 0; i < 200; i++) {
-			rig_put(&g, (uint32_t)sim_below(&random, 64), (uint32_t)(sim_chance(&random, 4) ? sim_below(&random, 2000) : 0));
+			rig_put(&g, (uint32_t)sim_below(&random, 64),
+				(uint32_t)(sim_chance(&random, 4) ? sim_below(&random, 2000) : 0));
 			if (sim_chance(&random, 3))
 				rig_commit(&g);
 		}
@@ -233,7 +237,8 @@ static void random_damage_never_breaks_the_scan(void **state)
 		uint64_t most = g.s.last;
 		for (int i = 0; i < 1 + round % 40; i++) {
 			uint32_t s = g.s.segments[sim_below(&random, g.s.segment_count)].segment;
-			uint64_t at = region_segment_offset(g.b.r, s) + sim_below(&random, g.b.r->segment_size);
+			uint64_t at =
+			    region_segment_offset(g.b.r, s) + sim_below(&random, g.b.r->segment_size);
 			uint64_t n = sim_chance(&random, 4) ? sim_between(&random, 1, 300) : 1;
 			for (uint64_t k = 0; k < n && at + k < g.b.size; k++)
 				g.b.m->base[at + k] ^= (uint8_t)sim_draw(&random);
@@ -256,16 +261,16 @@ static void random_damage_never_breaks_the_scan(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_flipped_bit_is_mended_when_a_later_record_proves_it),
-		cmocka_unit_test(a_flipped_bit_in_the_last_record_is_a_torn_end),
-		cmocka_unit_test(a_seal_makes_a_flipped_bit_in_the_last_change_provable),
-		cmocka_unit_test(a_record_beyond_mending_is_a_gap_with_its_keys_digest),
-		cmocka_unit_test(several_lost_records_in_a_row_are_one_gap),
-		cmocka_unit_test(a_damaged_segment_header_is_mended_or_done_without),
-		cmocka_unit_test(a_lost_segment_is_a_gap_and_what_follows_is_read),
-		cmocka_unit_test(lost_records_at_the_end_are_seen_by_the_superblocks_end),
-		cmocka_unit_test(the_last_record_before_a_new_life_is_named_by_its_opening),
-		cmocka_unit_test(random_damage_never_breaks_the_scan),
+	    cmocka_unit_test(a_flipped_bit_is_mended_when_a_later_record_proves_it),
+	    cmocka_unit_test(a_flipped_bit_in_the_last_record_is_a_torn_end),
+	    cmocka_unit_test(a_seal_makes_a_flipped_bit_in_the_last_change_provable),
+	    cmocka_unit_test(a_record_beyond_mending_is_a_gap_with_its_keys_digest),
+	    cmocka_unit_test(several_lost_records_in_a_row_are_one_gap),
+	    cmocka_unit_test(a_damaged_segment_header_is_mended_or_done_without),
+	    cmocka_unit_test(a_lost_segment_is_a_gap_and_what_follows_is_read),
+	    cmocka_unit_test(lost_records_at_the_end_are_seen_by_the_superblocks_end),
+	    cmocka_unit_test(the_last_record_before_a_new_life_is_named_by_its_opening),
+	    cmocka_unit_test(random_damage_never_breaks_the_scan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 static struct media *medium(struct bare *b)
 {
 	struct sim_options o = {
-		.kind = b->kind, .size = b->size, .seed = b->seed++, .image = b->image, .left = b->image};
+	    .kind = b->kind, .size = b->size, .seed = b->seed++, .image = b->image, .left = b->image};
 	struct media *m = sim_open(&o);
 
 	assert_non_null(m);

@@ -22,9 +22,10 @@ static void every_bit_of_a_message_is_found(void **state)
 		uint8_t *message = malloc(lengths[i]);
 		sim_fill(&random, message, lengths[i]);
 		uint32_t salt = (uint32_t)sim_draw(&random), crc = paste_crc(salt, message, lengths[i]);
-		for (size_t bit = 0; bit < lengths[i] * 8; bit += lengths[i] > 1000 ? 31 : 1) {
+		for (size_t bit = 0; bit<lengths[i] * 8; bit += lengths[i]> 1000 ? 31 : 1) {
 			message[bit / 8] ^= (uint8_t)(1u << bit % 8);
-			assert_int_equal(repair_find_bit(lengths[i], crc ^ paste_crc(salt, message, lengths[i])), bit);
+			assert_int_equal(
+			    repair_find_bit(lengths[i], crc ^ paste_crc(salt, message, lengths[i])), bit);
 			message[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		}
 		free(message);
@@ -71,10 +72,10 @@ static void two_flipped_bits_are_not_taken_for_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_bit_of_a_message_is_found),
-		cmocka_unit_test(a_whole_message_has_no_bit_to_flip),
-		cmocka_unit_test(a_bit_of_the_checksum_itself_is_told_apart),
-		cmocka_unit_test(two_flipped_bits_are_not_taken_for_one),
+	    cmocka_unit_test(every_bit_of_a_message_is_found),
+	    cmocka_unit_test(a_whole_message_has_no_bit_to_flip),
+	    cmocka_unit_test(a_bit_of_the_checksum_itself_is_told_apart),
+	    cmocka_unit_test(two_flipped_bits_are_not_taken_for_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

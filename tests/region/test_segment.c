@@ -70,7 +70,8 @@ static void a_slice_that_runs_on_counts_in_every_buffer_that_it_touches(void **s
 	static const struct {
 		uint16_t offset, length;
 		uint32_t buffers;
-	} table[] = {{0, 1, 1}, {0, 2048, 1}, {0, 2049, 2}, {2047, 1, 1}, {2047, 2, 2}, {100, 6044, 3}, {1, 6144, 4}};
+	} table[] = {{0, 1, 1},    {0, 2048, 1},   {0, 2049, 2}, {2047, 1, 1},
+		     {2047, 2, 2}, {100, 6044, 3}, {1, 6144, 4}};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct bare b;
@@ -103,20 +104,13 @@ static void a_reference_must_lie_within_one_segment_of_the_region(void **state)
 		struct paste_ref ref;
 		bool valid;
 	} table[] = {
-		{{0, 0, 1}, true},
-		{{0, 0, 0}, false},
-		{{0, 2047, 1}, true},
-		{{0, 2048, 1}, false},
-		{{0, 0, 16384}, true},
-		{{0, 1, 16384}, false},
-		{{last, 0, 2048}, true},
-		{{last, 0, 2049}, false},
-		{{last, 2047, 2}, false},
-		{{end - 1, 0, 2048}, true},
-		{{end - 1, 0, 2049}, false},
-		{{end, 0, 1}, false},
-		{{UINT32_MAX, 0, 1}, false},
-		{{UINT32_MAX, UINT16_MAX, UINT16_MAX}, false},
+	    {{0, 0, 1}, true},           {{0, 0, 0}, false},
+	    {{0, 2047, 1}, true},        {{0, 2048, 1}, false},
+	    {{0, 0, 16384}, true},       {{0, 1, 16384}, false},
+	    {{last, 0, 2048}, true},     {{last, 0, 2049}, false},
+	    {{last, 2047, 2}, false},    {{end - 1, 0, 2048}, true},
+	    {{end - 1, 0, 2049}, false}, {{end, 0, 1}, false},
+	    {{UINT32_MAX, 0, 1}, false}, {{UINT32_MAX, UINT16_MAX, UINT16_MAX}, false},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		assert_int_equal(region_ref_valid(b.r, table[i].ref), table[i].valid);
@@ -309,8 +303,9 @@ static void random_work_adds_up(void **state)
 		case 3:
 			if (n_held > 0 && n_live < 300) {
 				uint32_t offset = (uint32_t)sim_below(&random, 2048);
-				live[n_live] = (struct paste_ref){held[sim_below(&random, n_held)], (uint16_t)offset,
-								  (uint16_t)sim_between(&random, 1, 2048 - offset)};
+				live[n_live] =
+				    (struct paste_ref){held[sim_below(&random, n_held)], (uint16_t)offset,
+						       (uint16_t)sim_between(&random, 1, 2048 - offset)};
 				region_live_add(b.r, live[n_live++]);
 			}
 			break;
@@ -353,18 +348,18 @@ static void random_work_adds_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fresh_buffers_come_in_ascending_order_across_segments),
-		cmocka_unit_test(a_dropped_buffer_is_used_again_before_a_fresh_one),
-		cmocka_unit_test(a_buffer_is_free_when_its_last_user_and_its_last_live_slice_are_gone),
-		cmocka_unit_test(a_slice_that_runs_on_counts_in_every_buffer_that_it_touches),
-		cmocka_unit_test(a_reference_must_lie_within_one_segment_of_the_region),
-		cmocka_unit_test(the_reserve_is_left_alone_and_full_is_said),
-		cmocka_unit_test(holes_are_filled_when_fresh_segments_are_scarce),
-		cmocka_unit_test(nothing_new_goes_into_a_victim),
-		cmocka_unit_test(a_retired_segment_keeps_what_is_live_and_frees_the_rest),
-		cmocka_unit_test(settling_sorts_segments_by_what_is_live_in_them),
-		cmocka_unit_test(on_blocks_a_buffer_is_written_once_however_many_slices_it_has),
-		cmocka_unit_test(random_work_adds_up),
+	    cmocka_unit_test(fresh_buffers_come_in_ascending_order_across_segments),
+	    cmocka_unit_test(a_dropped_buffer_is_used_again_before_a_fresh_one),
+	    cmocka_unit_test(a_buffer_is_free_when_its_last_user_and_its_last_live_slice_are_gone),
+	    cmocka_unit_test(a_slice_that_runs_on_counts_in_every_buffer_that_it_touches),
+	    cmocka_unit_test(a_reference_must_lie_within_one_segment_of_the_region),
+	    cmocka_unit_test(the_reserve_is_left_alone_and_full_is_said),
+	    cmocka_unit_test(holes_are_filled_when_fresh_segments_are_scarce),
+	    cmocka_unit_test(nothing_new_goes_into_a_victim),
+	    cmocka_unit_test(a_retired_segment_keeps_what_is_live_and_frees_the_rest),
+	    cmocka_unit_test(settling_sorts_segments_by_what_is_live_in_them),
+	    cmocka_unit_test(on_blocks_a_buffer_is_written_once_however_many_slices_it_has),
+	    cmocka_unit_test(random_work_adds_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,8 +188,7 @@ static void at_each_moment_of_a_rewrite_one_copy_is_whole(void **state)
 	for (int first = 0; first < 2; first++) {
 		struct bare b;
 		bare_begin(&b, SIM_FILE, MIB, 4096, 1);
-		struct watch w = {
-			.b = &b, .out = malloc(b.size), .old_generation = b.r->sb.generation};
+		struct watch w = {.b = &b, .out = malloc(b.size), .old_generation = b.r->sb.generation};
 		sim_set_hook(b.m, look, &w);
 		assert_int_equal(superblock_rewrite(&b.r->sb, b.m, first), 0);
 		sim_set_hook(b.m, NULL, NULL);
@@ -207,8 +206,10 @@ static void the_first_copy_rewritten_is_the_one_asked_for(void **state)
 		bare_begin(&b, SIM_FILE, MIB, 4096, 1);
 		superblock_begin(&w, &b.r->sb, first);
 		assert_int_equal(superblock_step(&w, b.m), 0);
-		assert_memory_equal(b.m->base + (first ? SUPERBLOCK_B_OFFSET : 0), &w.content, SUPERBLOCK_SIZE);
-		assert_memory_not_equal(b.m->base + (first ? 0 : SUPERBLOCK_B_OFFSET), &w.content, SUPERBLOCK_SIZE);
+		assert_memory_equal(b.m->base + (first ? SUPERBLOCK_B_OFFSET : 0), &w.content,
+				    SUPERBLOCK_SIZE);
+		assert_memory_not_equal(b.m->base + (first ? 0 : SUPERBLOCK_B_OFFSET), &w.content,
+					SUPERBLOCK_SIZE);
 		int ret;
 		while ((ret = superblock_step(&w, b.m)) == 0)
 			;
@@ -337,15 +338,31 @@ static void what_a_right_checksum_vouches_for_must_still_make_sense(void **state
 		void (*change)(struct superblock *sb);
 		int expected;
 	} table[] = {
-		{newer_format, -ENOTSUP},     {incompatible, -ENOTSUP}, {read_only_compatible, -EROFS},
-		{compatible, 0},	      {longer, -EFBIG},		{tiny, -EBADMSG},
-		{odd_buffers, -EBADMSG},      {other_buffers, -EBADMSG}, {no_segment_size, -EBADMSG},
-		{odd_segments, -EBADMSG},     {huge_segments, -EBADMSG}, {odd_unit, -EBADMSG},
-		{unit_above_buffer, -EBADMSG}, {no_areas, -EBADMSG},	{many_areas, -EBADMSG},
-		{no_logs, -EBADMSG},	      {many_logs, -EBADMSG},	{many_objects, -EBADMSG},
-		{area_elsewhere, -EBADMSG},   {area_too_long, -EBADMSG}, {area_wraps, -EBADMSG},
-		{area_too_short, -EBADMSG},   {log_from_zero, -EBADMSG}, {log_far_out, -EBADMSG},
-		{endless_name, -EBADMSG},
+	    {newer_format, -ENOTSUP},
+	    {incompatible, -ENOTSUP},
+	    {read_only_compatible, -EROFS},
+	    {compatible, 0},
+	    {longer, -EFBIG},
+	    {tiny, -EBADMSG},
+	    {odd_buffers, -EBADMSG},
+	    {other_buffers, -EBADMSG},
+	    {no_segment_size, -EBADMSG},
+	    {odd_segments, -EBADMSG},
+	    {huge_segments, -EBADMSG},
+	    {odd_unit, -EBADMSG},
+	    {unit_above_buffer, -EBADMSG},
+	    {no_areas, -EBADMSG},
+	    {many_areas, -EBADMSG},
+	    {no_logs, -EBADMSG},
+	    {many_logs, -EBADMSG},
+	    {many_objects, -EBADMSG},
+	    {area_elsewhere, -EBADMSG},
+	    {area_too_long, -EBADMSG},
+	    {area_wraps, -EBADMSG},
+	    {area_too_short, -EBADMSG},
+	    {log_from_zero, -EBADMSG},
+	    {log_far_out, -EBADMSG},
+	    {endless_name, -EBADMSG},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -391,7 +408,8 @@ static void a_truncated_medium_is_refused(void **state)
 	static const struct {
 		uint64_t length;
 		int expected;
-	} table[] = {{0, -EBADMSG}, {4096, -EBADMSG}, {MIB - 1, -EBADMSG}, {MIB, -EFBIG}, {2 * MIB - 1, -EFBIG}, {2 * MIB, 0}};
+	} table[] = {{0, -EBADMSG}, {4096, -EBADMSG},      {MIB - 1, -EBADMSG},
+		     {MIB, -EFBIG}, {2 * MIB - 1, -EFBIG}, {2 * MIB, 0}};
 	struct bare b;
 
 	bare_begin(&b, SIM_SHM, 2 * MIB, 2048, 1);
@@ -414,21 +432,23 @@ static void creation_refuses_what_cannot_work(void **state)
 		const char *name;
 		int expected;
 	} table[] = {
-		{SIM_SHM, MIB, 0, "a", 0},
-		{SIM_FILE, MIB, 0, "a", 0},
-		{SIM_SHM, MIB - 4096, 0, "a", -EINVAL},
-		{SIM_SHM, MIB, 1024, "a", -EINVAL},
-		{SIM_SHM, MIB, 3000, "a", -EINVAL},
-		{SIM_FILE, MIB, 2048, "a", -EINVAL},
-		{SIM_SHM, MIB, 0, "0123456789012345678901234567890123456789012345678901234567890123", -ENAMETOOLONG},
+	    {SIM_SHM, MIB, 0, "a", 0},
+	    {SIM_FILE, MIB, 0, "a", 0},
+	    {SIM_SHM, MIB - 4096, 0, "a", -EINVAL},
+	    {SIM_SHM, MIB, 1024, "a", -EINVAL},
+	    {SIM_SHM, MIB, 3000, "a", -EINVAL},
+	    {SIM_FILE, MIB, 2048, "a", -EINVAL},
+	    {SIM_SHM, MIB, 0, "0123456789012345678901234567890123456789012345678901234567890123",
+	     -ENAMETOOLONG},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct sim_options o = {.kind = table[i].kind, .size = MIB, .seed = 1};
 		struct media *m = sim_open(&o);
 		struct paste_error err = {{0}};
-		assert_int_equal(region_format(m, table[i].name, table[i].size, table[i].buffer_size, 1, &err),
-				 table[i].expected);
+		assert_int_equal(
+		    region_format(m, table[i].name, table[i].size, table[i].buffer_size, 1, &err),
+		    table[i].expected);
 		media_close(m);
 	}
 }
@@ -436,21 +456,21 @@ static void creation_refuses_what_cannot_work(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(both_copies_are_the_same_after_a_rewrite),
-		cmocka_unit_test(either_copy_alone_opens_the_region),
-		cmocka_unit_test(every_single_bit_of_a_lone_copy_is_mended),
-		cmocka_unit_test(two_flipped_bits_in_each_copy_are_too_many),
-		cmocka_unit_test(a_foreign_file_is_not_talked_into_being_a_region),
-		cmocka_unit_test(of_two_whole_copies_the_newer_counts),
-		cmocka_unit_test(of_two_equal_copies_the_one_that_was_mended_is_rewritten_first),
-		cmocka_unit_test(at_each_moment_of_a_rewrite_one_copy_is_whole),
-		cmocka_unit_test(the_first_copy_rewritten_is_the_one_asked_for),
-		cmocka_unit_test(a_rewrite_says_that_the_medium_failed),
-		cmocka_unit_test(what_a_right_checksum_vouches_for_must_still_make_sense),
-		cmocka_unit_test(unknown_read_only_compatible_features_are_read),
-		cmocka_unit_test(a_region_made_for_lines_is_not_opened_on_blocks),
-		cmocka_unit_test(a_truncated_medium_is_refused),
-		cmocka_unit_test(creation_refuses_what_cannot_work),
+	    cmocka_unit_test(both_copies_are_the_same_after_a_rewrite),
+	    cmocka_unit_test(either_copy_alone_opens_the_region),
+	    cmocka_unit_test(every_single_bit_of_a_lone_copy_is_mended),
+	    cmocka_unit_test(two_flipped_bits_in_each_copy_are_too_many),
+	    cmocka_unit_test(a_foreign_file_is_not_talked_into_being_a_region),
+	    cmocka_unit_test(of_two_whole_copies_the_newer_counts),
+	    cmocka_unit_test(of_two_equal_copies_the_one_that_was_mended_is_rewritten_first),
+	    cmocka_unit_test(at_each_moment_of_a_rewrite_one_copy_is_whole),
+	    cmocka_unit_test(the_first_copy_rewritten_is_the_one_asked_for),
+	    cmocka_unit_test(a_rewrite_says_that_the_medium_failed),
+	    cmocka_unit_test(what_a_right_checksum_vouches_for_must_still_make_sense),
+	    cmocka_unit_test(unknown_read_only_compatible_features_are_read),
+	    cmocka_unit_test(a_region_made_for_lines_is_not_opened_on_blocks),
+	    cmocka_unit_test(a_truncated_medium_is_refused),
+	    cmocka_unit_test(creation_refuses_what_cannot_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,12 +8,12 @@ int fixture_try_open(struct fixture *f, bool read_only)
 {
 	struct paste_error err = {{0}};
 	struct sim_options o = {
-		.kind = f->kind,
-		.size = f->size,
-		.seed = f->seed++,
-		.image = f->image,
-		.left = f->image,
-		.read_only = read_only,
+	    .kind = f->kind,
+	    .size = f->size,
+	    .seed = f->seed++,
+	    .image = f->image,
+	    .left = f->image,
+	    .read_only = read_only,
 	};
 
 	f->m = sim_open(&o);
@@ -159,7 +159,7 @@ bool land(struct fixture *f, const uint8_t *bytes, size_t n, uint32_t piece, str
 			assert_non_null(l->slices);
 		}
 		l->slices[l->n++] =
-			(struct paste_ref){.buffer = buffer, .offset = (uint16_t)offset, .length = (uint16_t)now};
+		    (struct paste_ref){.buffer = buffer, .offset = (uint16_t)offset, .length = (uint16_t)now};
 		done += now;
 	}
 	return true;
@@ -173,8 +173,8 @@ void land_put(struct fixture *f, struct landing *l)
 	*l = (struct landing){0};
 }
 
-int put_value(struct fixture *f, const void *key, size_t key_length, uint64_t seed, size_t length, uint32_t piece,
-	      struct paste_result *result)
+int put_value(struct fixture *f, const void *key, size_t key_length, uint64_t seed, size_t length,
+	      uint32_t piece, struct paste_result *result)
 {
 	uint8_t *bytes = malloc(length + 1);
 	struct paste_result unused;
@@ -235,7 +235,8 @@ static void expect_bytes(struct fixture *f, const struct paste_value *v, uint64_
 	}
 	for (uint32_t i = 0; i < v->n; i++) {
 		assert_true(v->slices[i].length <= length - done);
-		assert_true(memcmp(paste_ref_data(f->r, v->slices[i]), bytes + done, v->slices[i].length) == 0);
+		assert_true(memcmp(paste_ref_data(f->r, v->slices[i]), bytes + done, v->slices[i].length) ==
+			    0);
 		done += v->slices[i].length;
 	}
 	assert_int_equal(done, length);

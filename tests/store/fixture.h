@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fixture.h - a store on a simulated medium, for tests: made, filled, closed or cut off, opened again, proved.
+ * fixture.h - a store on a simulated medium, for tests: made, filled, closed or cut off, opened again,
+ * proved.
  *
- * The medium's content outlives each opening in `image`, so that a test can damage it in between. Values are made
- * from a seed and a length, so that a test need not keep them. A step that must not fail asserts.
+ * The medium's content outlives each opening in `image`, so that a test can damage it in between. Values are
+ * made from a seed and a length, so that a test need not keep them. A step that must not fail asserts.
  */
 #ifndef TESTS_STORE_FIXTURE_H
 #define TESTS_STORE_FIXTURE_H
@@ -47,7 +48,8 @@ int fixture_try_open(struct fixture *f, bool read_only);
 void fixture_close(struct fixture *f);
 void fixture_crash(struct fixture *f); /* what was not durable is lost */
 
-/* Nobody holds a buffer, the store finds nothing wrong, also after a clean close and after being opened again. */
+/* Nobody holds a buffer, the store finds nothing wrong, also after a clean close and after being opened
+ * again. */
 void fixture_prove(struct fixture *f);
 void fixture_end(struct fixture *f);
 
@@ -58,14 +60,15 @@ void turn(struct fixture *f);
 
 void fill_bytes(uint64_t seed, uint8_t *bytes, size_t n);
 
-/* `n` bytes arrive in pieces of at most `piece` bytes, each in its own buffer at a changing offset; piece 0: in whole
- * buffers. False: no buffer was to be had. */
+/* `n` bytes arrive in pieces of at most `piece` bytes, each in its own buffer at a changing offset; piece 0:
+ * in whole buffers. False: no buffer was to be had. */
 bool land(struct fixture *f, const uint8_t *bytes, size_t n, uint32_t piece, struct landing *l);
 void land_put(struct fixture *f, struct landing *l);
 
-/* The value `seed` of `length` bytes in pieces. What the store said; -ENOBUFS if the bytes could not even arrive. */
-int put_value(struct fixture *f, const void *key, size_t key_length, uint64_t seed, size_t length, uint32_t piece,
-	      struct paste_result *result);
+/* The value `seed` of `length` bytes in pieces. What the store said; -ENOBUFS if the bytes could not even
+ * arrive. */
+int put_value(struct fixture *f, const void *key, size_t key_length, uint64_t seed, size_t length,
+	      uint32_t piece, struct paste_result *result);
 int append_value(struct fixture *f, const char *name, uint64_t seed, size_t length, uint32_t piece,
 		 struct paste_result *result);
 

@@ -22,7 +22,8 @@
 
 static struct media *medium(uint8_t *image, bool read_only)
 {
-	struct sim_options o = {.kind = SIM_SHM, .size = FUZZ_SIZE, .seed = 1, .memory = image, .read_only = read_only};
+	struct sim_options o = {
+	    .kind = SIM_SHM, .size = FUZZ_SIZE, .seed = 1, .memory = image, .read_only = read_only};
 	struct media *m = sim_open(&o);
 
 	NEED(m);
@@ -128,7 +129,8 @@ static void read_all(struct paste_store *s)
 	size_t n = 0;
 	uint64_t length;
 
-	for (int i = 0; i < KEYS_READ && paste_store_next(s, i ? after : NULL, n, &key, &n, &length) == 0; i++) {
+	for (int i = 0; i < KEYS_READ && paste_store_next(s, i ? after : NULL, n, &key, &n, &length) == 0;
+	     i++) {
 		memcpy(after, key, n);
 		if (paste_store_get(s, after, n, &v) == 0)
 			read_value(s, &v);
@@ -138,7 +140,8 @@ static void read_all(struct paste_store *s)
 	int left = ENTRIES_READ;
 	tree_cursor_start(&cursor, &s->streams, NULL, 0);
 	while ((st = tree_cursor_next(&cursor))) {
-		for (uint64_t i = stream_seek(st, 1); i < st->next && left-- > 0; i = stream_seek(st, i + 1)) {
+		for (uint64_t i = stream_seek(st, 1); i < st->next && left-- > 0;
+		     i = stream_seek(st, i + 1)) {
 			if (paste_store_read(s, st->name, st->name_length, i, &v) == 0)
 				read_value(s, &v);
 		}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_image.h - what the fuzzers of the format share: a small valid region to be spoilt, and what is done with it then.
+ * fuzz_image.h - what the fuzzers of the format share: a small valid region to be spoilt, and what is done
+ * with it then.
  */
 #ifndef TESTS_FUZZ_IMAGE_H
 #define TESTS_FUZZ_IMAGE_H
@@ -12,11 +13,12 @@
 
 #define FUZZ_SIZE (1024 * 1024)
 
-/* A region of FUZZ_SIZE bytes with keys, streams, lists, a checkpoint, and a log behind it, as a crash left it. Made once. */
+/* A region of FUZZ_SIZE bytes with keys, streams, lists, a checkpoint, and a log behind it, as a crash left
+ * it. Made once. */
 const uint8_t *fuzz_image(void);
 
-/* Open a spoilt copy: read only, read everything, check; if it opens and `write`, go on writing in it, too. The copy is
- * changed. */
+/* Open a spoilt copy: read only, read everything, check; if it opens and `write`, go on writing in it, too.
+ * The copy is changed. */
 void fuzz_use(uint8_t *image, bool write);
 
 /* The checksum as whoever wrote it would have made it. */

@@ -2,9 +2,9 @@
 /*
  * fuzz_superblock.c - any content of the first 64 KiB over a small valid region.
  *
- * The first byte chooses: the rest is laid over the start as it is, or it is a list of changes to the superblock (place,
- * length, bytes), in copy A, B or both, sealed with a right checksum or not, and whether the region is written to
- * afterwards. Checked: no memory error, no endless work, no failed assertion.
+ * The first byte chooses: the rest is laid over the start as it is, or it is a list of changes to the
+ * superblock (place, length, bytes), in copy A, B or both, sealed with a right checksum or not, and whether
+ * the region is written to afterwards. Checked: no memory error, no endless work, no failed assertion.
  */
 #include "fuzz_image.h"
 

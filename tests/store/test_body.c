@@ -14,7 +14,8 @@ static uint64_t held(const struct fixture *f)
 	return n * f->r->buffer_size;
 }
 
-static int arrive(struct fixture *f, struct paste_body *body, const uint8_t *bytes, uint32_t n, uint32_t offset)
+static int arrive(struct fixture *f, struct paste_body *body, const uint8_t *bytes, uint32_t n,
+		  uint32_t offset)
 {
 	uint32_t buffer;
 	int ret = paste_buffer_alloc(f->r, &buffer);
@@ -33,7 +34,8 @@ static void expect_body(struct fixture *f, const struct paste_body *body, const 
 	assert_int_equal(body->bytes, n);
 	for (uint32_t i = 0; i < body->n; i++) {
 		assert_true(body->slices[i].length <= n - done);
-		assert_memory_equal(paste_ref_data(f->r, body->slices[i]), bytes + done, body->slices[i].length);
+		assert_memory_equal(paste_ref_data(f->r, body->slices[i]), bytes + done,
+				    body->slices[i].length);
 		done += body->slices[i].length;
 	}
 	assert_int_equal(done, n);
@@ -49,14 +51,14 @@ struct dribble {
 static void a_dribbled_body_holds_at_most_twice_its_bytes_and_four_buffers(void **state)
 {
 	static const struct dribble table[] = {
-		{"a byte at a time", SIM_SHM, 100 * KIB, 1, 1, true},
-		{"a byte at a time on blocks", SIM_FILE, 100 * KIB, 1, 1, true},
-		{"a hundred bytes", SIM_SHM, 300 * KIB, 100, 100, true},
-		{"TCP segments", SIM_SHM, 500 * KIB, 1448, 1448, false},
-		{"full buffers", SIM_SHM, 500 * KIB, 2048, 2048, false},
-		{"any size", SIM_SHM, 500 * KIB, 1, 1500, true},
-		{"any size on blocks", SIM_FILE, 500 * KIB, 1, 3000, true},
-		{"one", SIM_SHM, 1, 1, 1, false},
+	    {"a byte at a time", SIM_SHM, 100 * KIB, 1, 1, true},
+	    {"a byte at a time on blocks", SIM_FILE, 100 * KIB, 1, 1, true},
+	    {"a hundred bytes", SIM_SHM, 300 * KIB, 100, 100, true},
+	    {"TCP segments", SIM_SHM, 500 * KIB, 1448, 1448, false},
+	    {"full buffers", SIM_SHM, 500 * KIB, 2048, 2048, false},
+	    {"any size", SIM_SHM, 500 * KIB, 1, 1500, true},
+	    {"any size on blocks", SIM_FILE, 500 * KIB, 1, 3000, true},
+	    {"one", SIM_SHM, 1, 1, 1, false},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -152,9 +154,9 @@ static void without_a_buffer_to_copy_into_the_body_stays_as_it_was(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_dribbled_body_holds_at_most_twice_its_bytes_and_four_buffers),
-		cmocka_unit_test(a_body_that_is_given_up_leaves_nothing),
-		cmocka_unit_test(without_a_buffer_to_copy_into_the_body_stays_as_it_was),
+	    cmocka_unit_test(a_dribbled_body_holds_at_most_twice_its_bytes_and_four_buffers),
+	    cmocka_unit_test(a_body_that_is_given_up_leaves_nothing),
+	    cmocka_unit_test(without_a_buffer_to_copy_into_the_body_stays_as_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,8 @@
 
 #define KEYS 800
 
-/* One op of the checkpoint at a time, changes in between, a crash at a step that moves on from case to case. */
+/* One op of the checkpoint at a time, changes in between, a crash at a step that moves on from case to case.
+ */
 struct walk {
 	struct fixture f;
 	struct sim_random random;
@@ -29,7 +30,8 @@ static void change(struct walk *w)
 		w->seed[i] = 0;
 		break;
 	case 1:
-		assert_int_equal(append_value(&w->f, "s", w->appended + 1, 40 + w->appended % 700, 0, &result), 0);
+		assert_int_equal(
+		    append_value(&w->f, "s", w->appended + 1, 40 + w->appended % 700, 0, &result), 0);
 		assert_int_equal(result.version, ++w->appended);
 		break;
 	case 2:
@@ -96,7 +98,8 @@ static void changes_under_way_and_a_crash_at_any_step_lose_nothing(void **state)
 			if (steps % 5 == 0)
 				settle(&w.f);
 			else
-				assert_true(paste_store_wait(w.f.s, (uint64_t)paste_store_commit(w.f.s)) >= 0);
+				assert_true(paste_store_wait(w.f.s, (uint64_t)paste_store_commit(w.f.s)) >=
+					    0);
 			if (steps % 20 == 1)
 				fixture_close(&w.f); /* one is under way */
 			else
@@ -222,7 +225,8 @@ static void a_flipped_bit_in_any_byte_of_a_page_is_mended(void **state)
 	uint64_t page = 0;
 	for (uint64_t at = AREA_START; at < f.size; at += PAGE_SIZE_CHECKPOINT) {
 		const struct header *h = (const struct header *)(f.image + at);
-		if (h->magic == HEADER_MAGIC && h->kind == HEADER_CHECKPOINT && h->index == 0 && h->body_length > 100)
+		if (h->magic == HEADER_MAGIC && h->kind == HEADER_CHECKPOINT && h->index == 0 &&
+		    h->body_length > 100)
 			page = at;
 	}
 	assert_true(page > 0);
@@ -249,11 +253,11 @@ static void a_flipped_bit_in_any_byte_of_a_page_is_mended(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(changes_under_way_and_a_crash_at_any_step_lose_nothing),
-		cmocka_unit_test(pages_of_an_attempt_in_an_earlier_life_are_not_taken_for_this_ones),
-		cmocka_unit_test(the_log_before_a_checkpoint_is_given_back),
-		cmocka_unit_test(without_room_a_checkpoint_waits_and_the_log_goes_on),
-		cmocka_unit_test(a_flipped_bit_in_any_byte_of_a_page_is_mended),
+	    cmocka_unit_test(changes_under_way_and_a_crash_at_any_step_lose_nothing),
+	    cmocka_unit_test(pages_of_an_attempt_in_an_earlier_life_are_not_taken_for_this_ones),
+	    cmocka_unit_test(the_log_before_a_checkpoint_is_given_back),
+	    cmocka_unit_test(without_room_a_checkpoint_waits_and_the_log_goes_on),
+	    cmocka_unit_test(a_flipped_bit_in_any_byte_of_a_page_is_mended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

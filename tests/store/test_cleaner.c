@@ -34,7 +34,8 @@ static uint32_t draw_length(struct sim_random *random, uint32_t most)
 	}
 }
 
-static int write_key(struct fixture *f, struct population *p, uint32_t i, uint64_t seed, uint32_t length, uint32_t piece)
+static int write_key(struct fixture *f, struct population *p, uint32_t i, uint64_t seed, uint32_t length,
+		     uint32_t piece)
 {
 	char key[16];
 
@@ -109,10 +110,10 @@ static void overwrite_for_long(const struct mix *x)
 static void overwriting_for_long_at_three_quarters_keeps_free_space_and_loses_nothing(void **state)
 {
 	static const struct mix mixes[] = {
-		{"small pieces on lines", SIM_SHM, 2048, 20000, 700, 1, true},
-		{"whole buffers on lines", SIM_SHM, 4096, 60000, 0, 1, false},
-		{"blocks", SIM_FILE, 4096, 60000, 1448, 1, true},
-		{"two logs", SIM_SHM, 2048, 20000, 1448, 2, true},
+	    {"small pieces on lines", SIM_SHM, 2048, 20000, 700, 1, true},
+	    {"whole buffers on lines", SIM_SHM, 4096, 60000, 0, 1, false},
+	    {"blocks", SIM_FILE, 4096, 60000, 1448, 1, true},
+	    {"two logs", SIM_SHM, 2048, 20000, 1448, 2, true},
 	};
 
 	for (size_t i = 0; i < sizeof(mixes) / sizeof(mixes[0]); i++) {
@@ -124,7 +125,7 @@ static void overwriting_for_long_at_three_quarters_keeps_free_space_and_loses_no
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(overwriting_for_long_at_three_quarters_keeps_free_space_and_loses_nothing),
+	    cmocka_unit_test(overwriting_for_long_at_three_quarters_keeps_free_space_and_loses_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

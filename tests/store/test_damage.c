@@ -45,7 +45,8 @@ static uint64_t record_of(struct fixture *f, const char *key)
 		for (uint32_t at = 64; at + 40 <= f->r->segment_size; at += 8) {
 			const struct record *rec = (const struct record *)(p + at);
 			if (rec->sequence == version && rec->meta <= RECORD_META_MAX && rec->meta >= 40 &&
-			    at + rec->meta <= f->r->segment_size && record_crc(f->r, rec, rec->meta) == rec->crc)
+			    at + rec->meta <= f->r->segment_size &&
+			    record_crc(f->r, rec, rec->meta) == rec->crc)
 				return (uint64_t)((uint8_t *)(uintptr_t)rec - f->m->base);
 		}
 	}
@@ -145,7 +146,8 @@ static void a_bit_of_a_reference_list_loses_that_value_only(void **state)
 		}
 		assert_int_equal(get_status(&f, "d"), -EBADMSG);
 		expect_text(&f, "c", 3, 20000);
-		/* Replaced, deleted: it goes as any other, and what it held is free after the next opening. */
+		/* Replaced, deleted: it goes as any other, and what it held is free after the next opening.
+		 */
 		delete_text(&f, "d");
 		settle(&f);
 		check_quietly(&f);
@@ -245,7 +247,8 @@ static void an_older_value_is_not_served_for_a_lost_newer_one(void **state)
 	}
 }
 
-static void the_last_change_before_a_crash_is_not_forgotten_when_it_is_damaged_after_the_next_opening(void **state)
+static void
+the_last_change_before_a_crash_is_not_forgotten_when_it_is_damaged_after_the_next_opening(void **state)
 {
 	struct fixture f;
 
@@ -304,7 +307,8 @@ static void a_lost_checkpoint_page_makes_its_keys_errors_and_leaves_the_others(v
 	bool done = false;
 	for (uint64_t at = AREA_START; !done && at < f.size; at += PAGE_SIZE_CHECKPOINT) {
 		struct header *h = (struct header *)(f.image + at);
-		if (h->magic == HEADER_MAGIC && h->kind == HEADER_CHECKPOINT && h->index == 3 && h->body_length > 100) {
+		if (h->magic == HEADER_MAGIC && h->kind == HEADER_CHECKPOINT && h->index == 3 &&
+		    h->body_length > 100) {
 			memset(f.image + at + 100, 0xa5, 500);
 			done = true;
 		}
@@ -433,7 +437,9 @@ static void random_damage_is_never_served(void **state)
 		fixture_begin(&f, SIM_SHM, MIB, 2048, 1);
 		for (int i = 0; i < 150; i++) {
 			snprintf(key, sizeof(key), "k%d", i % 60);
-			assert_int_equal(put_value(&f, key, strlen(key), (uint64_t)(i % 60), (size_t)(i % 60) * 40, 300, NULL), 0);
+			assert_int_equal(put_value(&f, key, strlen(key), (uint64_t)(i % 60),
+						   (size_t)(i % 60) * 40, 300, NULL),
+					 0);
 			if (i % 40 == 0)
 				turn(&f);
 		}
@@ -459,7 +465,8 @@ static void random_damage_is_never_served(void **state)
 			assert_true(check_quietly(&f) >= 0);
 			for (int i = 0; i < 60; i++) {
 				snprintf(key, sizeof(key), "k%d", i);
-				int ret = put_value(&f, key, strlen(key), (uint64_t)i, (size_t)i * 40, 300, NULL);
+				int ret =
+				    put_value(&f, key, strlen(key), (uint64_t)i, (size_t)i * 40, 300, NULL);
 				assert_true(ret == 0 || ret == -ENOSPC);
 				turn(&f);
 			}
@@ -475,20 +482,20 @@ static void random_damage_is_never_served(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_bit_of_a_value_is_found_named_and_its_neighbours_are_served),
-		cmocka_unit_test(a_bit_of_a_stream_entry_is_found_and_named),
-		cmocka_unit_test(a_bit_of_a_reference_list_loses_that_value_only),
-		cmocka_unit_test(a_lost_entry_on_its_way_out_is_not_counted_as_an_owner),
-		cmocka_unit_test(a_flipped_bit_in_a_record_is_mended_at_opening),
-		cmocka_unit_test(an_older_value_is_not_served_for_a_lost_newer_one),
-		cmocka_unit_test(
-			the_last_change_before_a_crash_is_not_forgotten_when_it_is_damaged_after_the_next_opening),
-		cmocka_unit_test(records_lost_at_the_end_are_missed_also_when_the_next_opening_left_nothing_else),
-		cmocka_unit_test(a_lost_checkpoint_page_makes_its_keys_errors_and_leaves_the_others),
-		cmocka_unit_test(a_damaged_superblock_copy_is_reported_and_rewritten),
-		cmocka_unit_test(check_finds_planted_faults_of_ownership),
-		cmocka_unit_test(the_cleaner_leaves_damaged_values_where_they_are_and_moves_the_others),
-		cmocka_unit_test(random_damage_is_never_served),
+	    cmocka_unit_test(a_bit_of_a_value_is_found_named_and_its_neighbours_are_served),
+	    cmocka_unit_test(a_bit_of_a_stream_entry_is_found_and_named),
+	    cmocka_unit_test(a_bit_of_a_reference_list_loses_that_value_only),
+	    cmocka_unit_test(a_lost_entry_on_its_way_out_is_not_counted_as_an_owner),
+	    cmocka_unit_test(a_flipped_bit_in_a_record_is_mended_at_opening),
+	    cmocka_unit_test(an_older_value_is_not_served_for_a_lost_newer_one),
+	    cmocka_unit_test(
+		the_last_change_before_a_crash_is_not_forgotten_when_it_is_damaged_after_the_next_opening),
+	    cmocka_unit_test(records_lost_at_the_end_are_missed_also_when_the_next_opening_left_nothing_else),
+	    cmocka_unit_test(a_lost_checkpoint_page_makes_its_keys_errors_and_leaves_the_others),
+	    cmocka_unit_test(a_damaged_superblock_copy_is_reported_and_rewritten),
+	    cmocka_unit_test(check_finds_planted_faults_of_ownership),
+	    cmocka_unit_test(the_cleaner_leaves_damaged_values_where_they_are_and_moves_the_others),
+	    cmocka_unit_test(random_damage_is_never_served),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,14 +13,14 @@ struct case_full {
 };
 
 static const struct case_full cases[] = {
-	{"tiny", SIM_SHM, 1 * MIB, 2048, 1, 16, 0},
-	{"small", SIM_SHM, 2 * MIB, 2048, 1, 300, 0},
-	{"a buffer", SIM_SHM, 4 * MIB, 2048, 1, 1500, 0},
-	{"scattered", SIM_SHM, 4 * MIB, 2048, 1, 20000, 300},
-	{"blocks", SIM_FILE, 4 * MIB, 4096, 1, 2000, 0},
-	{"large on blocks", SIM_FILE, 8 * MIB, 4096, 1, 100000, 1448},
-	{"two logs", SIM_SHM, 4 * MIB, 2048, 2, 1000, 0},
-	{"empty values", SIM_SHM, 1 * MIB, 2048, 1, 0, 0},
+    {"tiny", SIM_SHM, 1 * MIB, 2048, 1, 16, 0},
+    {"small", SIM_SHM, 2 * MIB, 2048, 1, 300, 0},
+    {"a buffer", SIM_SHM, 4 * MIB, 2048, 1, 1500, 0},
+    {"scattered", SIM_SHM, 4 * MIB, 2048, 1, 20000, 300},
+    {"blocks", SIM_FILE, 4 * MIB, 4096, 1, 2000, 0},
+    {"large on blocks", SIM_FILE, 8 * MIB, 4096, 1, 100000, 1448},
+    {"two logs", SIM_SHM, 4 * MIB, 2048, 2, 1000, 0},
+    {"empty values", SIM_SHM, 1 * MIB, 2048, 1, 0, 0},
 };
 
 static size_t key_name(char *to, uint32_t i)
@@ -156,9 +156,9 @@ static void a_refused_append_does_not_make_a_stream(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(filling_up_and_deleting_goes_on_for_ever),
-		cmocka_unit_test(a_full_region_still_replaces_values_of_the_same_size),
-		cmocka_unit_test(a_refused_append_does_not_make_a_stream),
+	    cmocka_unit_test(filling_up_and_deleting_goes_on_for_ever),
+	    cmocka_unit_test(a_full_region_still_replaces_values_of_the_same_size),
+	    cmocka_unit_test(a_refused_append_does_not_make_a_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

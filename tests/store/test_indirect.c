@@ -21,11 +21,11 @@ static void lists_begin_where_an_op_has_no_more_references(void **state)
 		bool indirect;
 		uint32_t lists;
 	} table[] = {
-		{OP_REFS_MAX, 100, false, OP_REFS_MAX},
-		{OP_REFS_MAX + 1, 100, true, 1},
-		{5461, 100, true, 1},
-		{5462, 100, true, 2},
-		{9000, 100, true, 2},
+	    {OP_REFS_MAX, 100, false, OP_REFS_MAX},
+	    {OP_REFS_MAX + 1, 100, true, 1},
+	    {5461, 100, true, 1},
+	    {5462, 100, true, 2},
+	    {9000, 100, true, 2},
 	};
 	struct fixture f;
 
@@ -36,7 +36,8 @@ static void lists_begin_where_an_op_has_no_more_references(void **state)
 		const struct entry *e = entry_of(&f, "k");
 		assert_int_equal((e->flags & OP_INDIRECT) != 0, table[i].indirect);
 		/* A list may be cut where a segment of lists ends. */
-		assert_true(e->refs == table[i].lists || (table[i].indirect && e->refs == table[i].lists + 1));
+		assert_true(e->refs == table[i].lists ||
+			    (table[i].indirect && e->refs == table[i].lists + 1));
 		expect_text(&f, "k", i, length);
 		settle(&f);
 		fixture_crash(&f);
@@ -138,9 +139,9 @@ static void a_value_that_is_moved_in_parts_is_whole_at_every_step(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lists_begin_where_an_op_has_no_more_references),
-		cmocka_unit_test(the_cleaner_moves_scattered_values_and_their_lists),
-		cmocka_unit_test(a_value_that_is_moved_in_parts_is_whole_at_every_step),
+	    cmocka_unit_test(lists_begin_where_an_op_has_no_more_references),
+	    cmocka_unit_test(the_cleaner_moves_scattered_values_and_their_lists),
+	    cmocka_unit_test(a_value_that_is_moved_in_parts_is_whole_at_every_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Random work beside a model in memory: every answer must be the model's, before and after each reopening. From a
- * seed; a failure prints the step, so that it can be run again.
+ * Random work beside a model in memory: every answer must be the model's, before and after each reopening.
+ * From a seed; a failure prints the step, so that it can be run again.
  */
 #include "fixture.h"
 
@@ -227,7 +227,8 @@ struct course {
 
 static void run_course(const struct course *c, uint64_t seed)
 {
-	struct work w = {.m = calloc(1, sizeof(*w.m)), .random = sim_random(seed), .length_max = c->length_max};
+	struct work w = {
+	    .m = calloc(1, sizeof(*w.m)), .random = sim_random(seed), .length_max = c->length_max};
 
 	for (uint32_t i = 0; i < STREAMS; i++)
 		w.m->stream[i].first = w.m->stream[i].next = 1;
@@ -249,13 +250,13 @@ static void run_course(const struct course *c, uint64_t seed)
 static void random_work_agrees_with_the_model(void **state)
 {
 	static const struct course courses[] = {
-		{SIM_SHM, 16 * MIB, 2048, 1, 40000, 100000, 10000},
-		{SIM_SHM, 4 * MIB, 2048, 1, 50000, 60000, 6000},   /* mostly full */
-		{SIM_SHM, 1 * MIB, 2048, 1, 20000, 20000, 2000},   /* the smallest */
-		{SIM_FILE, 16 * MIB, 4096, 1, 40000, 40000, 5000},
-		{SIM_FILE, 2 * MIB, 4096, 1, 20000, 20000, 5000},
-		{SIM_ADR, 8 * MIB, 4096, 2, 90000, 30000, 5000},
-		{SIM_FILE, 8 * MIB, 4096, 3, 60000, 20000, 5000},
+	    {SIM_SHM, 16 * MIB, 2048, 1, 40000, 100000, 10000},
+	    {SIM_SHM, 4 * MIB, 2048, 1, 50000, 60000, 6000}, /* mostly full */
+	    {SIM_SHM, 1 * MIB, 2048, 1, 20000, 20000, 2000}, /* the smallest */
+	    {SIM_FILE, 16 * MIB, 4096, 1, 40000, 40000, 5000},
+	    {SIM_FILE, 2 * MIB, 4096, 1, 20000, 20000, 5000},
+	    {SIM_ADR, 8 * MIB, 4096, 2, 90000, 30000, 5000},
+	    {SIM_FILE, 8 * MIB, 4096, 3, 60000, 20000, 5000},
 	};
 	const char *more = getenv("MODEL_SEED");
 

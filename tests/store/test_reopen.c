@@ -161,7 +161,8 @@ static void several_logs_each_recover_and_stay_apart(void **state)
 			expect_text(&f, "k299", 299, 299 * 37 % 3000);
 			expect_populated(&f, 300);
 			for (uint32_t l = 1; l < logs[i]; l++)
-				assert_int_equal(f.s->log[l].next, f.s->log[0].next); /* comparable across logs */
+				assert_int_equal(f.s->log[l].next,
+						 f.s->log[0].next); /* comparable across logs */
 		}
 		fixture_end(&f);
 	}
@@ -197,13 +198,13 @@ static void opening_that_fails_says_why_and_leaks_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_clean_close_is_told_from_a_crash),
-		cmocka_unit_test(each_opening_raises_the_epoch_and_versions_go_on_rising),
-		cmocka_unit_test(what_was_not_committed_is_gone_or_whole_after_a_crash),
-		cmocka_unit_test(reading_only_recovers_in_memory_and_changes_nothing),
-		cmocka_unit_test(several_logs_each_recover_and_stay_apart),
-		cmocka_unit_test(too_many_logs_for_the_size_are_refused),
-		cmocka_unit_test(opening_that_fails_says_why_and_leaks_nothing),
+	    cmocka_unit_test(a_clean_close_is_told_from_a_crash),
+	    cmocka_unit_test(each_opening_raises_the_epoch_and_versions_go_on_rising),
+	    cmocka_unit_test(what_was_not_committed_is_gone_or_whole_after_a_crash),
+	    cmocka_unit_test(reading_only_recovers_in_memory_and_changes_nothing),
+	    cmocka_unit_test(several_logs_each_recover_and_stay_apart),
+	    cmocka_unit_test(too_many_logs_for_the_size_are_refused),
+	    cmocka_unit_test(opening_that_fails_says_why_and_leaks_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* When a buffer may be used again: not while a record names it, its removal can be undone, or somebody holds it. */
+/* When a buffer may be used again: not while a record names it, its removal can be undone, or somebody holds
+ * it. */
 #include "fixture.h"
 
 #include <errno.h>
@@ -39,7 +40,8 @@ static void a_deleted_values_buffers_wait_for_the_mark_not_only_for_the_delete(v
 		delete_text(&f, "k");
 		assert_true(owned(&f, buffer));
 		commit_and_wait(&f);
-		/* The delete is durable, but no durable record says so: the put could be taken for a torn tail. */
+		/* The delete is durable, but no durable record says so: the put could be taken for a torn
+		 * tail. */
 		assert_true(owned(&f, buffer));
 		put_text(&f, "other", 2, 10);
 		assert_true(owned(&f, buffer));
@@ -96,7 +98,8 @@ static void a_value_that_is_being_sent_keeps_its_bytes_after_it_was_replaced_or_
 		fill_bytes(7, expected, sizes[i]);
 		size_t done = 0;
 		for (uint32_t s = 0; s < n; s++) {
-			assert_memory_equal(paste_ref_data(f.r, slices[s]), expected + done, slices[s].length);
+			assert_memory_equal(paste_ref_data(f.r, slices[s]), expected + done,
+					    slices[s].length);
 			done += slices[s].length;
 			paste_ref_put(f.r, slices[s]);
 		}
@@ -141,10 +144,10 @@ static void a_buffer_that_holds_two_values_lives_as_long_as_either(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_deleted_values_buffers_wait_for_the_mark_not_only_for_the_delete),
-		cmocka_unit_test(a_seal_frees_what_was_deleted_when_nothing_else_is_written),
-		cmocka_unit_test(a_value_that_is_being_sent_keeps_its_bytes_after_it_was_replaced_or_deleted),
-		cmocka_unit_test(a_buffer_that_holds_two_values_lives_as_long_as_either),
+	    cmocka_unit_test(a_deleted_values_buffers_wait_for_the_mark_not_only_for_the_delete),
+	    cmocka_unit_test(a_seal_frees_what_was_deleted_when_nothing_else_is_written),
+	    cmocka_unit_test(a_value_that_is_being_sent_keeps_its_bytes_after_it_was_replaced_or_deleted),
+	    cmocka_unit_test(a_buffer_that_holds_two_values_lives_as_long_as_either),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,8 @@ static void a_change_is_durable_with_its_round_and_not_before(void **state)
 		assert_int_equal(put_value(&f, "k", 1, i, 40, 0, &result), 0);
 		assert_true(result.round > f.s->durable);
 		assert_int_equal(paste_store_get(f.s, "k", 1, &v), 0);
-		assert_int_equal(v.round, result.round); /* the new value is seen, and what it hangs on is told */
+		assert_int_equal(v.round,
+				 result.round); /* the new value is seen, and what it hangs on is told */
 		int64_t round = paste_store_commit(f.s);
 		assert_int_equal(round, result.round);
 		while (paste_store_poll(f.s) < round) {
@@ -68,7 +69,8 @@ static void a_stream_that_is_read_says_the_round_of_its_newest_change(void **sta
 	assert_int_equal(paste_store_read(f.s, "s", 1, 1, &v), 0);
 	assert_int_equal(v.round, 0); /* the first entry is durable */
 	assert_int_equal(paste_store_read(f.s, "s", 1, 3, &v), -ENOENT);
-	assert_int_equal(v.round, result.round); /* that there is no third hangs on nothing older than the second */
+	assert_int_equal(v.round,
+			 result.round); /* that there is no third hangs on nothing older than the second */
 	settle(&f);
 	assert_int_equal(paste_store_trim(f.s, "s", 1, 2, &result), 0);
 	assert_int_equal(paste_store_read(f.s, "s", 1, 1, &v), -ENOENT);
@@ -143,12 +145,12 @@ static void after_the_medium_failed_nothing_is_acknowledged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_change_is_durable_with_its_round_and_not_before),
-		cmocka_unit_test(absence_after_a_delete_waits_for_the_delete),
-		cmocka_unit_test(a_stream_that_is_read_says_the_round_of_its_newest_change),
-		cmocka_unit_test(a_round_of_which_all_went_to_the_medium_early_is_still_closed),
-		cmocka_unit_test(many_rounds_under_way_are_waited_for_together),
-		cmocka_unit_test(after_the_medium_failed_nothing_is_acknowledged),
+	    cmocka_unit_test(a_change_is_durable_with_its_round_and_not_before),
+	    cmocka_unit_test(absence_after_a_delete_waits_for_the_delete),
+	    cmocka_unit_test(a_stream_that_is_read_says_the_round_of_its_newest_change),
+	    cmocka_unit_test(a_round_of_which_all_went_to_the_medium_early_is_still_closed),
+	    cmocka_unit_test(many_rounds_under_way_are_waited_for_together),
+	    cmocka_unit_test(after_the_medium_failed_nothing_is_acknowledged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

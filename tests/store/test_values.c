@@ -27,11 +27,13 @@ static void every_size_comes_back_from_scattered_slices(void **state)
 		for (int pass = 0; pass < 3; pass++) {
 			for (size_t i = 0; i < SIZES; i++) {
 				for (size_t k = 0; k < 3; k++) {
-					uint32_t piece = sizes[i] > 70000 && pieces[k] == 100 ? 1000 : pieces[k];
+					uint32_t piece =
+					    sizes[i] > 70000 && pieces[k] == 100 ? 1000 : pieces[k];
 					snprintf(key, sizeof(key), "%zu in %u", sizes[i], piece);
 					if (pass == 0)
-						assert_int_equal(
-							put_value(&f, key, strlen(key), i * 10 + k, sizes[i], piece, NULL), 0);
+						assert_int_equal(put_value(&f, key, strlen(key), i * 10 + k,
+									   sizes[i], piece, NULL),
+								 0);
 					expect_text(&f, key, i * 10 + k, sizes[i]);
 				}
 			}
@@ -239,13 +241,13 @@ static void a_key_and_a_stream_of_the_same_name_are_two_things(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_size_comes_back_from_scattered_slices),
-		cmocka_unit_test(a_sixteen_megabyte_value_comes_back_and_one_too_large_is_refused),
-		cmocka_unit_test(a_value_may_change_its_size_class_and_back),
-		cmocka_unit_test(keys_are_any_bytes_up_to_1024_of_them),
-		cmocka_unit_test(keys_are_walked_in_order_without_those_deleted),
-		cmocka_unit_test(stream_entries_are_numbered_from_one_and_trimmed_from_the_front),
-		cmocka_unit_test(a_key_and_a_stream_of_the_same_name_are_two_things),
+	    cmocka_unit_test(every_size_comes_back_from_scattered_slices),
+	    cmocka_unit_test(a_sixteen_megabyte_value_comes_back_and_one_too_large_is_refused),
+	    cmocka_unit_test(a_value_may_change_its_size_class_and_back),
+	    cmocka_unit_test(keys_are_any_bytes_up_to_1024_of_them),
+	    cmocka_unit_test(keys_are_walked_in_order_without_those_deleted),
+	    cmocka_unit_test(stream_entries_are_numbered_from_one_and_trimmed_from_the_front),
+	    cmocka_unit_test(a_key_and_a_stream_of_the_same_name_are_two_things),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
