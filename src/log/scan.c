@@ -190,9 +190,15 @@ static bool accept(struct scanner *sc, uint32_t segment, uint32_t offset, const 
 	return true;
 }
 
-/* A later record of this log, none of which follows the last one directly: the rest of the segment, then the others
- * in order. It is of interest only if it proves that the record after the last one had been durable. */
-static struct candidate find_later(const struct scanner *sc)
+/* It was written when the record after the last one was durable. */
+static bool proves_next(const struct scan *s, const struct record *rec)
+{
+	return rec->lag <= rec->sequence && rec->sequence - rec->lag > s->last;
+}
+
+/* The lowest later record of this log, none of which follows the last one directly: of an epoch and up to `limit`, or
+ * (epoch 0) one that proves that the next one had been durable. In the rest of the segment, and in the others. */
+static struct candidate find_beyond(const struct scanner *sc, uint32_t epoch, uint64_t limit)
 {
 	const struct scan *s = sc->s;
 	struct candidate best = {0};
@@ -205,7 +211,7 @@ static struct candidate find_later(const struct scanner *sc)
 		uint32_t end = current || later ? sc->r->segment_size : offset + 8;
 		for (; offset < end; offset += 8) {
 			const struct record *rec = record_at(sc, i, offset);
-			if (!rec || rec->lag > rec->sequence || rec->sequence - rec->lag <= s->last)
+			if (!rec || !(epoch ? rec->epoch == epoch && rec->sequence <= limit : proves_next(s, rec)))
 				continue;
 			if (!best.record || rec->sequence < best.record->sequence)
 				best = (struct candidate){i, offset, rec};
@@ -213,6 +219,27 @@ static struct candidate find_later(const struct scanner *sc)
 		}
 	}
 	return best;
+}
+
+/*
+ * Where to go on behind what is lost, if something proves that anything is. The proof need not be the first record
+ * behind it: those of its own epoch before it were not cut off either, as that happens only between epochs. Those of the
+ * last record's epoch were not if they are within what the next epoch took over, which its OPEN says, or the superblock.
+ * (Numbers less than a jump apart are of one epoch, or the limit would say nothing about this one.)
+ */
+static struct candidate find_later(const struct scanner *sc)
+{
+	const struct scan *s = sc->s;
+	struct candidate proof = find_beyond(sc, 0, UINT64_MAX);
+	const struct record *rec = proof.record;
+	uint64_t limit = rec && rec->type == RECORD_OPEN ? record_previous(rec) : sc->end;
+
+	if (s->epoch && limit > s->last && limit - s->last < SEQUENCE_JUMP && (!rec || rec->epoch != s->epoch)) {
+		struct candidate same = find_beyond(sc, s->epoch, limit);
+		if (same.record)
+			return same;
+	}
+	return rec ? find_beyond(sc, rec->epoch, rec->sequence) : proof;
 }
 
 /* Where the next record should have been, is there one with a single flipped bit? Only asked where a later record
