@@ -190,6 +190,8 @@ static bool accept(struct scanner *sc, uint32_t segment, uint32_t offset, const 
 	return true;
 }
 
+#define HIDDEN_HEAD 8192 /* bytes: beyond what damage takes with the header, and a few commits more */
+
 /* It was written when the record after the last one was durable. */
 static bool proves_next(const struct scan *s, const struct record *rec)
 {
@@ -205,11 +207,18 @@ static struct candidate find_beyond(const struct scanner *sc, uint32_t epoch, ui
 
 	for (uint32_t i = 0; i < sc->r->segments; i++) {
 		bool current = i == s->segment;
-		/* A header whose own damage hides a segment of this log: its first record is still where it was. */
 		uint32_t offset = current ? (s->tail + 7) & ~7u : (uint32_t)sizeof(struct header);
-		bool later = header_is_ours(sc, i) && sc->h->header[i].id > s->last;
-		uint32_t end = current || later ? sc->r->segment_size : offset + 8;
-		for (; offset < end; offset += 8) {
+		uint32_t end = sc->r->segment_size, step = 8;
+		bool hidden = sc->h->header[i].kind == 0;
+		if (!current && !hidden && !(header_is_ours(sc, i) && sc->h->header[i].id > s->last))
+			continue;
+		/* A header whose own damage hides a segment of this log, perhaps with the first records. A region is full of
+		 * segments without headers: as long as nothing is proven, look where commits near their heads begin. */
+		if (!current && hidden && epoch == 0) {
+			step = sc->r->unit;
+			end = step > 64 || end < HIDDEN_HEAD ? end : HIDDEN_HEAD;
+		}
+		for (; offset < end; offset = step == 8 ? offset + 8 : (offset / step + 1) * step) {
 			const struct record *rec = record_at(sc, i, offset);
 			if (!rec || !(epoch ? rec->epoch == epoch && rec->sequence <= limit : proves_next(s, rec)))
 				continue;

@@ -271,7 +271,7 @@ static int stream_for_append(struct paste_store *s, const void *name, size_t len
 {
 	*stream = tree_find(&s->streams, name, length);
 	if (*stream)
-		return 0;
+		return (*stream)->unsure ? -EBADMSG : 0;
 	if (lost_covers(s, true, name, length))
 		return -EBADMSG;
 	struct stream *st = stream_new(&s->slab, name, length);

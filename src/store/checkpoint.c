@@ -160,7 +160,11 @@ static int add_key(struct paste_store *s)
 static int add_stream_head(struct paste_store *s, const struct stream *st)
 {
 	struct op_view v = {
-		.op = {.type = OP_STREAM, .key_length = st->name_length, .version = st->first, .length = st->next},
+		.op = {.type = OP_STREAM,
+		       .flags = st->unsure ? OP_LOST : 0,
+		       .key_length = st->name_length,
+		       .version = st->first,
+		       .length = st->next},
 		.key = st->name,
 	};
 	int ret = page_add(s, &v);

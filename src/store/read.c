@@ -91,7 +91,9 @@ int paste_store_read(struct paste_store *s, const void *name, size_t name_length
 	s->c.misses++;
 	if (st)
 		value->round = pending_round(s, st->mark);
-	if (st ? sequence >= st->first && sequence < st->next : lost_covers(s, true, name, name_length))
+	bool lost = st ? sequence >= st->first && (sequence < st->next || st->unsure)
+		       : lost_covers(s, true, name, name_length);
+	if (lost)
 		return -EBADMSG; /* its number was given, its bytes are lost */
 	return s->error && value->round ? -EIO : -ENOENT;
 }
@@ -123,8 +125,10 @@ int paste_store_stream(struct paste_store *s, const void *name, size_t name_leng
 	const struct stream *st = tree_find(&s->streams, name, name_length);
 
 	*round = 0;
+	if (st ? st->unsure : lost_covers(s, true, name, name_length))
+		return -EBADMSG;
 	if (!st)
-		return lost_covers(s, true, name, name_length) ? -EBADMSG : -ENOENT;
+		return -ENOENT;
 	*first = st->first;
 	*next = st->next;
 	*round = pending_round(s, st->mark);

@@ -69,6 +69,8 @@ static int stream_find_or_make(struct paste_store *s, const void *name, size_t l
 		stream_free(&s->slab, st, NULL, NULL);
 		return ret;
 	}
+	/* Its counter may have stood in a lost page; what the log has of it may be an old entry that was moved. */
+	st->unsure = lost_covers(s, true, name, length);
 	*stream = st;
 	return 0;
 }
@@ -135,6 +137,8 @@ int recover_apply(struct paste_store *s, const struct op_view *v, uint64_t of, s
 			ret = stream_find_or_make(s, v->key, v->op.key_length, &st);
 		if (ret == 0 && !st)
 			return -EBADMSG;
+		if (ret == 0 && of && !(v->op.flags & OP_MOVED))
+			st->unsure = false; /* was the newest when it was written */
 		return ret < 0 ? ret : apply_append(s, st, v, of);
 	case OP_TRIM:
 	case OP_STREAM:
@@ -144,9 +148,11 @@ int recover_apply(struct paste_store *s, const struct op_view *v, uint64_t of, s
 		ret = stream_find_or_make(s, v->key, v->op.key_length, &st);
 		if (ret < 0)
 			return ret;
-		if (v->op.type == OP_STREAM && v->op.length > st->next) {
+		if (v->op.type == OP_STREAM) {
+			st->unsure = v->op.flags & OP_LOST;
 			/* Empty slots up to there, so that what is missing is seen to be missing. */
-			st->next = v->op.length;
+			if (v->op.length > st->next)
+				st->next = v->op.length;
 		}
 		apply_trim(s, st, v->op.version);
 		if (in)

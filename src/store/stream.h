@@ -15,6 +15,7 @@
 struct stream {
 	uint64_t first, next;
 	uint64_t mark;       /* round of the last change of first or next */
+	bool unsure;         /* next was lost to damage and may be higher: nothing is appended */
 	struct entry ***chunk; /* directory */
 	uint64_t base;       /* number of the first chunk in the directory: sequence / STREAM_CHUNK */
 	size_t chunks, room;
