@@ -21,10 +21,11 @@ COMMANDS = {  # what must be on the host: command -> package
     "depmod": "kmod",
     "busybox": "busybox-static",
     "curl": "curl",
+    "ip": "iproute2",
 }
-GUEST_COMMANDS = ["ndctl", "mkfs.ext4", "curl"]
+GUEST_COMMANDS = ["ndctl", "mkfs.ext4", "curl", "ip"]
 MODULES = [  # loaded by the guest in this order, what they depend on before them
-    "virtio_pci", "virtio_console", "9pnet_virtio", "9p", "crc32c_intel", "ext4",
+    "virtio_pci", "virtio_console", "virtio_blk", "veth", "9pnet_virtio", "9p", "crc32c_intel", "ext4",
     "nfit", "nd_pmem", "dax_pmem", "device_dax", "virtio_pmem",
 ]
 META_PACKAGE = "linux-image-amd64"  # the "cloud" flavour has no NVDIMM drivers
@@ -117,7 +118,7 @@ class Kit:
         archive.file("etc/group", content=b"root:x:0:\n")
         archive.symlink("etc/mtab", "/proc/mounts")
         for name in GUEST_COMMANDS:
-            archive.program(f"usr/bin/{name}", shutil.which(name))
+            archive.program(f"usr/local/bin/{name}", shutil.which(name))
         archive.program("usr/local/bin/pst", self.build / "src" / "cli" / "pst")
         for path in self.test_files:
             archive.program(guest_path(path).lstrip("/"), path)

@@ -30,15 +30,16 @@ def _die_with_parent():
 class Machine:
     BOOT_SECONDS = 180
 
-    def __init__(self, kit, name, nvdimms=(), virtio_pmem=None, caches_persist=False):
+    def __init__(self, kit, name, nvdimms=(), virtio_pmem=None, disk=None, caches_persist=False):
         """Boot. `nvdimms`: backing files, in the order of the guest's regions. `virtio_pmem`: backing file of a
-        virtio-pmem device, which looks like persistent memory and is none. `caches_persist`: the platform tells
-        the guest that a power cut spares the CPU's caches (eADR), else only what reached the controller (ADR)."""
+        virtio-pmem device, which looks like persistent memory and is none. `disk`: backing file of /dev/vda.
+        `caches_persist`: the platform tells the guest that a power cut spares the CPU's caches (eADR), else only
+        what reached the controller (ADR)."""
         self.name = name
         self.console = kit.run_dir / f"{name}.console"
         host, guest = socket.socketpair()
         domain = "cpu" if caches_persist else "mem-ctrl"
-        arguments = self._arguments(kit, guest.fileno(), domain, nvdimms, virtio_pmem)
+        arguments = self._arguments(kit, guest.fileno(), domain, nvdimms, virtio_pmem, disk)
         with open(kit.run_dir / f"{name}.qemu", "wb") as messages:
             self._process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages,
                                              pass_fds=[guest.fileno()], preexec_fn=_die_with_parent)
@@ -49,7 +50,7 @@ class Machine:
         self._answer(self.BOOT_SECONDS, "boot")
         self.boot_seconds = time.monotonic() - started
 
-    def _arguments(self, kit, control_fd, domain, nvdimms, virtio_pmem):
+    def _arguments(self, kit, control_fd, domain, nvdimms, virtio_pmem, disk):
         memory_mib = 1536
         arguments = [
             "qemu-system-x86_64", "-machine", f"q35,accel=tcg,nvdimm=on,nvdimm-persistence={domain}",
@@ -75,6 +76,8 @@ class Machine:
                 "-object", f"memory-backend-file,id=vmem,mem-path={virtio_pmem},share=on,size={size}",
                 "-device", "virtio-pmem-pci,memdev=vmem,id=vpmem",
             ]
+        if disk:
+            arguments += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
         return arguments
 
     def run(self, command, timeout=60):

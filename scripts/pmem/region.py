@@ -10,7 +10,7 @@ LOAD = "-c 8 -d 3600 --size 64-4096 --keys 400 --streams 4 --mix 45:25:20:10"
 
 
 def created(lane, machine, path, size):
-    lane.succeeds(machine, f"pst create {path} --size {size}", f"pst create {path}", 300)
+    lane.succeeds(machine, f"pst create {path} --size {size}", f"pst create {path}", 120)
 
 
 def info(lane, machine, path):
