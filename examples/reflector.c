@@ -24,7 +24,7 @@ static void exchange(uint8_t *a, uint8_t *b, size_t n)
 /* False: not UDP right behind an IPv4 or IPv6 header, in one piece. */
 static bool turn_round(uint8_t *p, uint32_t length)
 {
-	if (length < 62)
+	if (length < 42)
 		return false;
 	bool six = p[12] == 0x86 && p[13] == 0xdd, four = p[12] == 0x08 && p[13] == 0x00;
 	uint32_t udp = six ? 54 : 14 + (p[14] & 15u) * 4;

@@ -177,15 +177,12 @@ static void the_reflector_answers_each_datagram_in_place(void **state)
 		struct packet_piece payload = {frame + header, length}, piece = {got, header + length};
 		packet_build_udp(frame, &path, 5000, 8080, &payload, 1, false);
 		assert_true(put(port[0], frame, header + length, 2000));
-		bool udp = header + length >= 62;
 		if (i % 10 == 7) {
 			frame[i & 1 ? 20 : 23] = 6; /* behind it a TCP segment, which is not answered */
 			assert_true(put(port[0], frame, header + length, 2000));
 		}
-		assert_int_equal(reflector_round(port[1]), udp);
-		assert_int_equal(take(port[0], got), udp ? header + length : 0);
-		if (!udp)
-			continue;
+		assert_int_equal(reflector_round(port[1]), 1);
+		assert_int_equal(take(port[0], got), header + length);
 		assert_int_equal(packet_parse(&piece, 1, &o, &p), PACKET_ACCEPTED);
 		assert_int_equal(packet_udp(&piece, 1, &o, &p), PACKET_ACCEPTED);
 		assert_int_equal(p.destination_port, 5000);
