@@ -240,7 +240,7 @@ static bool answer(struct life *life, struct arrival *a)
 	if (!full)
 		return true;
 	life->draining = true;
-	return !sim_chance(&life->random, 8) || deleting_makes_room(life, a->object, a->value);
+	return !sim_chance(&life->random, 3) || deleting_makes_room(life, a->object, a->value);
 }
 
 bool life_batch(struct life *life)

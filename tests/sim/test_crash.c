@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_crash [--kind K] [--logs N] [--seed S] [--seeds N] [--from S] [--every-point] [--quiet]
+ * test_crash [--kind K] [--logs N] [--seed S | --from S] [--seeds N] [--every-point]
  *
- * Runs seeds S.. on a simulated medium and judges every crash. Without --kind, all kinds. The number of seeds
- * can be set from outside with SIM_SEEDS.
+ * Runs seeds on a simulated medium and judges every crash. Without --kind, all kinds. SIM_SEEDS in the environment
+ * overrides the number of seeds.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 {
 	struct run_options o = {.program = argv[0], .logs = 1};
 	uint64_t from = 1, n = 0;
-	bool all = true;
+	bool all = true, replay = false;
 	const char *seeds = getenv("SIM_SEEDS");
 
 	/* Regions come and go by the thousand: keep their memory. */
@@ -128,16 +128,16 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i - 1], "--seed") == 0) {
 			from = strtoull(value, NULL, 0);
 			n = 1;
+			replay = true;
 		} else if (strcmp(argv[i - 1], "--from") == 0) {
 			from = strtoull(value, NULL, 0);
 		} else if (strcmp(argv[i - 1], "--seeds") == 0) {
 			n = strtoull(value, NULL, 0);
-			seeds = n ? getenv("SIM_SEEDS") : NULL;
 		} else {
 			return usage(argv[0]);
 		}
 	}
-	if (seeds && n != 1)
+	if (seeds && !replay)
 		n = strtoull(seeds, NULL, 0);
 	if (n == 0)
 		n = 40;
