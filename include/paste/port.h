@@ -150,7 +150,7 @@ static inline void paste_port_close(struct paste_port *p)
 /* Two ports back to back: what one transmits the other receives, in order and without loss; a transmit ring whose packets the
  * other side has no slots for stays full. Buffers are exchanged, not copied, when both are of the same region and nobody keeps
  * the sent one; a REFERENCE is copied, as a device would. CHECKSUM goes along as it is: the receiver finds the flag. Both
- * belong to one thread. When one is closed the other's syncs say -ENETDOWN once it has received what was sent.
+ * belong to one thread. When one is closed the other's syncs say -ENETDOWN once it has received what it had slots for.
  * `slots`: of each ring, a power of two. */
 int paste_pipe_open(struct paste_region *a, struct paste_region *b, uint32_t slots, struct paste_port *port[2],
 		    struct paste_error *err);

@@ -243,11 +243,9 @@ static void pipe_close(struct paste_port *p)
 {
 	struct end *e = end_of(p);
 
-	/* What was sent is received even if the sender goes at once, as far as there is room. */
-	if (e->peer) {
-		pipe_move(e, e->peer);
+	/* The peer has what it had slots for; the rest goes with this ring. */
+	if (e->peer)
 		e->peer->peer = NULL;
-	}
 	ring_close(&e->in);
 	ring_close(&e->out);
 	free(e);

@@ -151,6 +151,31 @@ static void echo_of_all_lengths_both_families_both_ways(void **state)
 	}
 }
 
+static void padding_is_no_payload(void **state)
+{
+	struct fixture f;
+	uint8_t frame[128];
+
+	begin_pipe(&f, (struct udp_options){0});
+	for (uint32_t piece = 128; piece >= 41; piece -= 3) {
+		memset(frame, 0xee, sizeof(frame));
+		packet_bytes(3, frame + 42, 10);
+		struct packet_piece payload = {frame + 42, 10};
+		packet_build_udp(frame, &f.to_server.path, 5000, 8080, &payload, 1, false);
+		assert_true(packet_put(f.port[CLIENT], frame, 100, piece));
+		paste_port_sync_transmit(f.port[CLIENT], 0);
+		if (piece < 42) {
+			assert_int_equal(udp_receive(f.udp[SERVER], f.batch, BATCH), 0);
+			assert_int_equal(stats_of(f.udp[SERVER]).refused[PACKET_HEADERS_SPLIT], 1);
+			continue;
+		}
+		assert_int_equal(udp_receive(f.udp[SERVER], f.batch, BATCH), 1);
+		expect_payload(&f, &f.batch[0], 3, 10);
+		assert_int_equal(f.batch[0].n, piece < 52 ? 2 : 1);
+	}
+	end(&f);
+}
+
 static void a_batch_is_as_large_as_asked(void **state)
 {
 	struct fixture f;
@@ -485,6 +510,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(echo_of_all_lengths_both_families_both_ways),
+	    cmocka_unit_test(padding_is_no_payload),
 	    cmocka_unit_test(a_batch_is_as_large_as_asked),
 	    cmocka_unit_test(what_is_kept_stays_and_what_is_not_is_given_back),
 	    cmocka_unit_test(what_is_not_for_us_is_dropped_and_counted),

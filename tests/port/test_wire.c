@@ -136,6 +136,22 @@ static void delay_and_bandwidth_are_exact(void **state)
 	end(&f);
 }
 
+static void jitter_and_equal_times_keep_the_order(void **state)
+{
+	for (uint64_t jitter = 0; jitter < 100000; jitter += 50000) {
+		struct fixture f;
+		int64_t expected = 0;
+		begin(&f, 1, (struct wire_link){.delay_ns = 1000, .jitter_ns = jitter});
+		for (uint64_t i = 0; i < 60; i++)
+			put(&f, 0, 1, i);
+		wire_advance(f.wire, jitter + 1000);
+		for (int64_t seed; (seed = take(&f, 1)) >= 0; expected++)
+			assert_int_equal(seed, expected);
+		assert_int_equal(expected, 60);
+		end(&f);
+	}
+}
+
 static void a_frame_is_read_when_its_last_byte_goes_out(void **state)
 {
 	struct fixture f;
@@ -354,6 +370,9 @@ static void the_switch_knows_its_ports(void **state)
 			assert_int_equal(packet_take(f.port[k], got, NULL), k == 1 ? 0 : LENGTH);
 		}
 	}
+	put(&f, 0, 0, 5); /* not back to where it came from */
+	assert_int_equal(take(&f, 0), -1);
+	assert_int_equal(take(&f, 1), 5);
 	paste_port_close(f.port[2]);
 	f.port[2] = NULL;
 	put(&f, 0, 1, 9);
@@ -443,6 +462,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_perfect_wire_delivers_at_once_and_in_order),
 	    cmocka_unit_test(delay_and_bandwidth_are_exact),
+	    cmocka_unit_test(jitter_and_equal_times_keep_the_order),
 	    cmocka_unit_test(a_frame_is_read_when_its_last_byte_goes_out),
 	    cmocka_unit_test(a_slot_that_was_given_back_is_overwritten),
 	    cmocka_unit_test(faults_happen_as_often_as_asked),
