@@ -120,7 +120,7 @@ static void descend(struct doomed *d, struct sim_crash *c, struct legacy *legacy
 	uint8_t *floor = NULL;
 
 	d->descents_left--;
-	if (d->run->options.kind != SIM_ADR || !sim_chance(&d->random, 3)) {
+	if (d->run->options.kind != SIM_ADR || !sim_chance(&d->random, legacy->torn ? 2 : 3)) {
 		live(d->run, d->generation + 1, legacy);
 		return;
 	}
@@ -152,8 +152,11 @@ static void crash_point(struct doomed *d, enum sim_event event)
 		  sim_event_name(event), d->recovering ? ", while opening" : "");
 	run->coverage->crash_points++;
 	run->coverage->recoveries_crashed += d->recovering;
+	/* A superblock being written is rare, and the next life writes it first of all. */
 	legacy.torn = d->torn || sim_crash_touches(c, 0, SUPERBLOCK_SIZE) ||
 		      sim_crash_touches(c, SUPERBLOCK_B_OFFSET, SUPERBLOCK_SIZE);
+	if (legacy.torn && d->generation < GENERATIONS && d->descents_left)
+		has_heir = true;
 	for (uint32_t i = 0; i < n; i++) {
 		sim_crash_image(c, &images[i], image);
 		run_enter(run, &which, "image %u of %u: %s", i, n,

@@ -178,24 +178,40 @@ static bool request_change(struct life *life, struct arrival *a, bool *full)
 	return right;
 }
 
+static bool delete_some(struct life *life, uint64_t until)
+{
+	struct paste_store_stats stats;
+
+	for (;;) {
+		paste_store_stats(life->s, &stats);
+		if (stats.live_bytes <= until)
+			return true;
+		uint32_t from = sim_below(&life->random, life->h->keys + life->h->streams);
+		for (uint32_t i = 0; i < life->h->keys + life->h->streams; i++) {
+			struct object *o = &life->h->objects[(from + i) % (life->h->keys + life->h->streams)];
+			const struct state *state = object_last(o);
+
+			if (!state->present || (o->stream && state->first == state->next))
+				continue;
+			if (!(o->stream ? request_trim(life, o, state->next) : request_delete(life, o)))
+				return false;
+			break;
+		}
+	}
+}
+
 /* Delete until a quarter is left, let everything be done that is to be done: then there is room again. */
 static bool deleting_makes_room(struct life *life, struct object *o, const struct blob *b)
 {
+	struct paste_store_stats stats;
 	struct slices slices;
 	bool full;
 
 	holds_put(life);
 	intake_unpost(life);
-	for (uint32_t i = 0; i < life->h->keys + life->h->streams; i++) {
-		struct object *victim = &life->h->objects[i];
-		const struct state *state = object_last(victim);
-
-		if (!state->present || sim_chance(&life->random, 4))
-			continue;
-		if (!(victim->stream ? request_trim(life, victim, state->next)
-				     : request_delete(life, victim)))
-			return false;
-	}
+	paste_store_stats(life->s, &stats);
+	if (!delete_some(life, stats.capacity_bytes / 4))
+		return false;
 	if (!life_commit(life) || !life_wait(life))
 		return false;
 	for (int i = 0; i < 20000; i++) {
@@ -221,43 +237,39 @@ static bool deleting_makes_room(struct life *life, struct object *o, const struc
 	intake_land(life);
 	if (!(o->stream ? request_append : request_put)(life, o, b, &slices, &full))
 		return false;
+	paste_store_stats(life->s, &stats);
 	if (full)
 		run_broken(life->run,
-			   "most is deleted, and %u bytes are still refused for want of space (%u of %u "
-			   "buffers are free)",
-			   b->length, paste_buffer_free(life->r), paste_buffer_count(life->r));
+			   "%llu of %llu bytes are left, and %u more are still refused for want of space "
+			   "(%llu of %llu "
+			   "segments are free)",
+			   (unsigned long long)stats.live_bytes, (unsigned long long)stats.capacity_bytes,
+			   b->length, (unsigned long long)stats.segments_free,
+			   (unsigned long long)stats.segments);
 	slices_put(life, &slices);
 	life->run->coverage->refilled++;
 	return true;
 }
 
-static bool answer(struct life *life, struct arrival *a)
-{
-	bool full;
-
-	if (!request_change(life, a, &full))
-		return false;
-	if (!full)
-		return true;
-	life->draining = true;
-	return !sim_chance(&life->random, 3) || deleting_makes_room(life, a->object, a->value);
-}
-
 bool life_batch(struct life *life)
 {
-	struct arrival arrivals[16];
+	struct arrival arrivals[16], *refused = NULL;
 	uint32_t wanted = sim_between(&life->random, 1, life->batch_max);
 	uint32_t n = batch_arrives(life, arrivals, wanted), done = 0;
-	bool right = true;
+	bool right = true, full = false;
 
 	while (right && done < n) {
-		if (deletes_now(life))
+		if (deletes_now(life)) {
 			right = sim_chance(&life->random, 4) ? random_trim(life)
 							     : request_delete(life, draw_key(life));
-		else if (sim_chance(&life->random, 4))
+		} else if (sim_chance(&life->random, 4)) {
 			right = random_look(life);
-		else
-			right = answer(life, &arrivals[done++]);
+		} else {
+			right = request_change(life, &arrivals[done], &full);
+			refused = full ? &arrivals[done] : refused;
+			life->draining |= full;
+			done++;
+		}
 		/* A packet's requests may fall into different rounds. */
 		if (right && sim_chance(&life->random, 16))
 			right = life_commit(life);
@@ -266,6 +278,9 @@ bool life_batch(struct life *life)
 		slices_put(life, &arrivals[done++].slices);
 	if (n == 0 && right)
 		right = request_delete(life, draw_key(life));
+	/* Only now that no request holds buffers any more. */
+	if (right && refused && sim_chance(&life->random, 3))
+		right = deleting_makes_room(life, refused->object, refused->value);
 	return right;
 }
 

@@ -2,8 +2,8 @@
 /*
  * test_crash [--kind K] [--logs N] [--seed S | --from S] [--seeds N] [--every-point]
  *
- * Runs seeds on a simulated medium and judges every crash. Without --kind, all kinds. SIM_SEEDS in the environment
- * overrides the number of seeds.
+ * Runs seeds on a simulated medium and judges every crash. Without --kind, all kinds. SIM_SEEDS in the
+ * environment overrides the number of seeds.
  */
 #include <malloc.h>
 #include <stdio.h>
