@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Finding the end of a log after a crash: what is there counts, what is torn or of an earlier life does not.
  */
+#include <stdlib.h>
+
+#include "base/site.h"
 #include "rig.h"
 
 static const enum sim_kind kinds[] = {SIM_SHM, SIM_FILE};
@@ -286,5 +289,8 @@ int main(void)
 	    cmocka_unit_test(a_record_with_more_metadata_than_any_has_is_not_looked_at),
 	};
 
+#ifdef PASTE_MUTATE
+	paste_mutant = getenv("PASTE_MUTANT");
+#endif
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

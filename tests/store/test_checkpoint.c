@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A checkpoint is written while changes go on, and what is read back is what was there. */
+#include <stdlib.h>
+
+#include "base/site.h"
 #include "fixture.h"
 
 #include <errno.h>
@@ -260,5 +263,8 @@ int main(void)
 	    cmocka_unit_test(a_flipped_bit_in_any_byte_of_a_page_is_mended),
 	};
 
+#ifdef PASTE_MUTATE
+	paste_mutant = getenv("PASTE_MUTANT");
+#endif
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
