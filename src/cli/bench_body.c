@@ -73,7 +73,7 @@ bool body_matches(const struct bench_body *b, uint64_t request, uint64_t length,
 		return false;
 	body_stamp(b, request, stamp);
 	if (length <= BODY_STAMP)
-		return !memcmp(data, stamp, length);
+		return length == 0 || !memcmp(data, stamp, length);
 	return !memcmp(data, stamp, BODY_STAMP) &&
 	       !memcmp((const uint8_t *)data + BODY_STAMP, body_rest(b, request), length - BODY_STAMP);
 }
