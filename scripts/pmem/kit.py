@@ -112,6 +112,8 @@ class Kit:
             archive.directory(folder)
         archive.device("dev/console", 5, 1)
         archive.file("bin/busybox", shutil.which("busybox"))
+        # Not busybox for what tests run by `sh -c`: it would prefer its own `ip` and the like to the real ones.
+        archive.program("bin/sh", os.path.realpath("/bin/sh"))
         archive.file("init", self.source / "scripts" / "pmem" / "init", executable=True)
         archive.file("etc/hosts", content=b"127.0.0.1 localhost\n")
         archive.file("etc/passwd", content=b"root:x:0:0:root:/root:/bin/sh\n")

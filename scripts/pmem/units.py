@@ -11,7 +11,7 @@ from machine import Machine
 from region import last_line
 
 DISK_MIB = 2048
-SLOWER = 20      # than a real processor; a test's own timeout is multiplied by this
+SLOWER = 15      # than a real processor; a test's own timeout is multiplied by this
 AT_ONCE = 2      # tests, one a processor of the guest
 START = """#!/bin/busybox sh
 # $1: a test's folder. In the background of the control shell, hence the output to a file.
