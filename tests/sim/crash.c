@@ -120,7 +120,9 @@ static void descend(struct doomed *d, struct sim_crash *c, struct legacy *legacy
 	uint8_t *floor = NULL;
 
 	d->descents_left--;
-	if (d->run->options.kind != SIM_ADR || !sim_chance(&d->random, legacy->torn ? 2 : 3)) {
+	bool process_only =
+	    sim_chance(&d->random, legacy->torn ? 2 : 3) || d->run->options.focus == FOCUS_SUPERBLOCK;
+	if (d->run->options.kind != SIM_ADR || !process_only) {
 		live(d->run, d->generation + 1, legacy);
 		return;
 	}
@@ -134,11 +136,17 @@ static void descend(struct doomed *d, struct sim_crash *c, struct legacy *legacy
 	run_block_put(d->run, floor);
 }
 
-static void crash_point(struct doomed *d, enum sim_event event)
+/* A superblock is being written, or one that is read was. */
+static bool superblock_torn(const struct doomed *d, const struct sim_crash *c)
+{
+	return d->torn || sim_crash_touches(c, 0, SUPERBLOCK_SIZE) ||
+	       sim_crash_touches(c, SUPERBLOCK_B_OFFSET, SUPERBLOCK_SIZE);
+}
+
+static void crash_point(struct doomed *d, enum sim_event event, struct sim_crash *c)
 {
 	struct run *run = d->run;
 	struct sim_image images[IMAGES_MAX];
-	struct sim_crash *c = sim_crash_begin(d->m);
 	uint32_t room = d->images_left < d->images_a_point ? d->images_left : d->images_a_point;
 	uint32_t n = sim_crash_plan(c, &d->random, images, room < 2 ? 2 : room);
 	bool has_heir = d->generation < GENERATIONS && d->descents_left && sim_chance(&d->random, 2);
@@ -152,9 +160,8 @@ static void crash_point(struct doomed *d, enum sim_event event)
 		  sim_event_name(event), d->recovering ? ", while opening" : "");
 	run->coverage->crash_points++;
 	run->coverage->recoveries_crashed += d->recovering;
-	/* A superblock being written is rare, and the next life writes it first of all. */
-	legacy.torn = d->torn || sim_crash_touches(c, 0, SUPERBLOCK_SIZE) ||
-		      sim_crash_touches(c, SUPERBLOCK_B_OFFSET, SUPERBLOCK_SIZE);
+	legacy.torn = superblock_torn(d, c);
+	/* This is rare, and the next life writes it first of all. */
 	if (legacy.torn && d->generation < GENERATIONS && d->descents_left)
 		has_heir = true;
 	for (uint32_t i = 0; i < n; i++) {
@@ -168,10 +175,10 @@ static void crash_point(struct doomed *d, enum sim_event event)
 		}
 		run_leave(run, &which);
 	}
-	d->images_left -= n < d->images_left ? n : d->images_left;
+	if (d->images_left != UINT32_MAX)
+		d->images_left -= n < d->images_left ? n : d->images_left;
 	run_leave(run, &at);
 	run_block_put(run, image);
-	sim_crash_end(c);
 }
 
 static void on_event(void *arg, struct media *m, enum sim_event event)
@@ -181,10 +188,24 @@ static void on_event(void *arg, struct media *m, enum sim_event event)
 	if (++d->events < d->next_point || d->images_left == 0)
 		return;
 	d->next_point = d->events + sim_between(&d->random, 1, d->gap);
-	crash_point(d, event);
+	struct sim_crash *c = sim_crash_begin(m);
+	if (d->run->options.focus != FOCUS_SUPERBLOCK || superblock_torn(d, c))
+		crash_point(d, event, c);
+	sim_crash_end(c);
 }
 
 #define EVENTS_A_STEP 40 /* about */
+
+static void draw_systematic(struct doomed *d)
+{
+	bool superblock = d->run->options.focus == FOCUS_SUPERBLOCK, first = d->generation == 1;
+
+	d->steps = superblock ? (first ? 3 : 0) : (first ? 12 : 4);
+	d->images_left = superblock || first ? UINT32_MAX : 16;
+	d->images_a_point = superblock && !first ? 12 : 8;
+	d->gap = 1;
+	d->descents_left = first ? 100 : superblock || d->generation == GENERATIONS ? 0 : 2;
+}
 
 /* How long to live, when to crash, and how much to look at: less in later generations, of which there are
  * more. */
@@ -195,12 +216,8 @@ static void draw_doom(struct doomed *d)
 	struct sim_random *r = &d->random;
 	uint32_t i = d->generation - 1;
 
-	if (d->run->options.every_point) {
-		d->steps = d->generation == 1 ? 12 : 4;
-		d->images_left = d->generation == 1 ? UINT32_MAX : 16;
-		d->images_a_point = 8;
-		d->gap = 1;
-		d->descents_left = d->generation == 1 ? 100 : descents[i];
+	if (d->run->options.focus != FOCUS_ANYWHERE) {
+		draw_systematic(d);
 		return;
 	}
 	d->steps = sim_below(r, lengths[sim_below(r, d->generation == 1 ? 4 : 2)]) + (d->generation == 1);
@@ -333,7 +350,8 @@ static void live(struct run *run, uint32_t generation, const struct legacy *lega
 	sim_set_hook(d->m, on_event, d);
 	works(d);
 	count_work(run, d);
-	if (!d->life.failing && sim_chance(&d->random, 2) && life_settle(&d->life))
+	bool closes = sim_chance(&d->random, 2) || run->options.focus == FOCUS_SUPERBLOCK;
+	if (!d->life.failing && closes && life_settle(&d->life))
 		close_clean(run, d, left);
 	else
 		store_abandon(d->life.s);

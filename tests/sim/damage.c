@@ -5,27 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "life.h"
+#include "patient.h"
 #include "usage.h"
-
-#define LIVES_MAX 3
-
-struct patient {
-	struct run *run;
-	struct history *h[LIVES_MAX]; /* of all lives, the last one counts */
-	uint32_t lives;
-	bool dies_opening;       /* the image is from the middle of one more opening */
-	uint32_t epoch, moments; /* before that; to be seen of it */
-	uint8_t *image, *map;
-	struct damage_counts *counts;
-	struct sim_random random;
-};
-
-/* What is right: each object's last state. */
-static const struct history *right(const struct patient *p)
-{
-	return p->h[p->lives - 1];
-}
 
 /* What a damaged region answers. */
 struct findings {
@@ -53,7 +34,7 @@ static bool had_value(const struct patient *p, struct paste_store *s, const stru
 		      const struct paste_value *v)
 {
 	for (uint32_t life = 0; life < p->lives; life++) {
-		const struct object *then = &p->h[life]->objects[o - right(p)->objects];
+		const struct object *then = &p->h[life]->objects[o - patient_right(p)->objects];
 
 		for (uint32_t i = 0; i < then->n; i++) {
 			const struct state *state = &then->states[i];
@@ -125,10 +106,10 @@ static void see_stream(struct patient *p, struct paste_store *s, struct findings
 static void see_all(struct patient *p, struct paste_store *s, struct findings *f)
 {
 	f->run = p->run;
-	for (uint32_t i = 0; i < right(p)->keys; i++)
-		see_key(p, s, f, &right(p)->objects[i]);
-	for (uint32_t i = right(p)->keys; i < right(p)->keys + right(p)->streams; i++)
-		see_stream(p, s, f, &right(p)->objects[i]);
+	for (uint32_t i = 0; i < patient_right(p)->keys; i++)
+		see_key(p, s, f, &patient_right(p)->objects[i]);
+	for (uint32_t i = patient_right(p)->keys; i < patient_right(p)->keys + patient_right(p)->streams; i++)
+		see_stream(p, s, f, &patient_right(p)->objects[i]);
 	int64_t damaged = paste_store_check(s, on_damage, f);
 	if (damaged < 0)
 		run_broken(p->run, "check fails: %s", strerror((int)-damaged));
@@ -257,15 +238,12 @@ static uint32_t look_at_records(const struct patient *p, uint64_t at, uint32_t n
 	return records;
 }
 
-static void lose_piece(struct patient *p)
+static void lose(struct patient *p, uint64_t at, uint32_t n)
 {
-	static const uint32_t sizes[] = {64, 64, 512, 4096, 4096, 16384};
-	uint32_t n = sizes[sim_below(&p->random, 6)];
-	uint64_t at = draw_position(p) / n * n;
 	bool garbage = sim_chance(&p->random, 2), two, last;
 	uint8_t *saved = malloc(n);
 	struct run_frame frame;
-	struct findings f = {0};
+	struct findings f = {.piece = true};
 	int error;
 
 	if (!saved)
@@ -276,7 +254,6 @@ static void lose_piece(struct patient *p)
 		  records, last ? " with the last one" : "");
 	memcpy(saved, p->image + at, n);
 	f.stale = two || last;
-	f.piece = true;
 	if (garbage)
 		sim_fill(&p->random, p->image + at, n);
 	else
@@ -298,167 +275,29 @@ static void lose_piece(struct patient *p)
 	run_leave(p->run, &frame);
 }
 
-static void open_life(struct patient *p, struct life *life, struct media *m, const struct history *before)
+static void lose_piece(struct patient *p)
 {
-	struct paste_error err = {""};
-	struct paste_store *s;
-	struct history *h = NULL;
-	char why[400];
+	static const uint32_t sizes[] = {64, 64, 512, 4096, 4096, 16384};
+	uint32_t n = sizes[sim_below(&p->random, 6)];
 
-	if (store_open_on(m, &s, &err))
-		run_broken(p->run, "%s", err.text);
-	if (!before)
-		h = history_new(&p->random, sim_between(&p->random, 10, 80), sim_between(&p->random, 1, 6),
-				true);
-	else if (!history_judge(before, s, &h, why, sizeof(why)))
-		run_broken(p->run, "%s", why);
-	life->random = sim_split(&p->random);
-	life_begin(life, p->run, m, s, h);
-	life->failing = false;
-	m->error = 0;
-	sim_fail(m, UINT32_MAX, -EIO);
+	lose(p, draw_position(p) / n * n, n);
 }
 
-static void work_for_a_while(struct patient *p, struct life *life)
+/* The record that begins at `at`: header and a little more, which nobody can put right. */
+static void lose_record(struct patient *p, uint64_t at)
 {
-	if (sim_chance(&p->random, 3)) { /* to the brim */
-		uint64_t refused = p->run->coverage->refused_full;
-		life->deletes = 0;
-		life->value_max = 40960;
-		for (int i = 0; i < 300 && p->run->coverage->refused_full == refused; i++)
-			life_step(life);
-	}
-	life->deletes = 3;
-	static const uint32_t most[] = {2, 20, 150};
-	for (uint32_t steps = 1 + sim_below(&p->random, most[sim_below(&p->random, 3)]); steps; steps--)
-		life_step(life);
+	const struct record *rec = (const struct record *)(p->image + at);
+
+	lose(p, at, sizeof(*rec) + 8 <= rec->meta ? sizeof(*rec) + 8 : sizeof(*rec));
 }
 
-/* In the middle of a commit, so that something may be left of what was never acknowledged. */
-static void on_commit(void *arg, struct media *m, enum sim_event event)
+/* The first record of each life says what of the life before counts; there are too few to be hit by chance.
+ */
+static void lose_first_records(struct patient *p)
 {
-	struct patient *p = arg;
-	struct sim_image images[8];
-
-	if (event != SIM_BEFORE_COMMIT)
-		return;
-	struct sim_crash *c = sim_crash_begin(m);
-	uint32_t n = sim_crash_plan(c, &p->random, images, 8);
-	sim_crash_image(c, &images[n - 1], p->image);
-	sim_crash_end(c);
-}
-
-static void crash_life(struct patient *p, struct life *life)
-{
-	sim_set_hook(life->m, on_commit, p);
-	on_commit(p, life->m, SIM_BEFORE_COMMIT);
-	if (life_batch(life))
-		life_commit(life);
-	store_abandon(life->s);
-}
-
-static void end_life(struct patient *p, struct life *life)
-{
-	if (!life_settle(life))
-		run_broken(p->run, "filling fails");
-	if (p->dies_opening) { /* not sealed: the next opening is what says that all of it is durable */
-		store_abandon(life->s);
-		return;
-	}
-	/* Idle, again and again: everything is sealed. */
-	for (int quiet = 0; quiet < 3; life_settle(life))
-		quiet = paste_store_maintain(life->s, true) > 0 ? 0 : quiet + 1;
-	if (!sim_chance(&p->random, 3))
-		store_abandon(life->s);
-	else if (paste_store_close(life->s))
-		run_broken(p->run, "closing fails");
-}
-
-static uint32_t epoch_of(const uint8_t *image)
-{
-	const struct superblock *a = (const struct superblock *)image;
-	const struct superblock *b = (const struct superblock *)(image + SUPERBLOCK_B_OFFSET);
-
-	return a->epoch > b->epoch ? a->epoch : b->epoch;
-}
-
-/* What is certain at some moment of an opening after it has said, with the first copy of the superblock, up
- * to where all is durable. Before that, damage there would be taken for a torn tail. */
-static void on_opening(void *arg, struct media *m, enum sim_event event)
-{
-	struct patient *p = arg;
-	struct sim_crash *c;
-	uint8_t *image;
-
-	if (p->moments == 0)
-		return;
-	image = run_block(p->run);
-	c = sim_crash_begin(m);
-	sim_crash_image(c, &(struct sim_image){.kind = SIM_IMAGE_FLOOR}, image);
-	sim_crash_end(c);
-	if (epoch_of(image) > p->epoch) {
-		p->moments--;
-		memcpy(p->image, image, p->run->size);
-	}
-	run_block_put(p->run, image);
-}
-
-static void die_opening(struct patient *p)
-{
-	uint8_t *memory = run_block(p->run);
-	struct sim_options o = {
-	    .kind = p->run->options.kind, .size = p->run->size, .image = p->image, .memory = memory};
-	struct media *m = sim_open(&o);
-	struct paste_error err = {""};
-	struct paste_store *s;
-
-	if (!m)
-		abort();
-	p->moments = sim_between(&p->random, 1, 10);
-	p->epoch = epoch_of(p->image);
-	sim_set_hook(m, on_opening, p);
-	if (store_open_on(m, &s, &err))
-		run_broken(p->run, "%s", err.text);
-	store_abandon(s);
-	run_block_put(p->run, memory);
-}
-
-/* A region that has seen some lives: checkpoint, log, cleaned segments, values of all sizes, remains of torn
- * tails. The image is what is certain to be on the medium at the end. */
-static void fill(struct patient *p)
-{
-	struct run *run = p->run;
-	struct sim_options o = {.kind = run->options.kind, .size = run->size, .left = p->image};
-	uint32_t lives = sim_between(&p->random, 1, LIVES_MAX);
-
-	p->dies_opening = sim_chance(&p->random, 4);
-
-	for (uint32_t i = 0; i < lives; i++) {
-		struct life *life = calloc(1, sizeof(*life));
-		struct media *m;
-		struct paste_error err = {""};
-
-		o.seed = sim_draw(&p->random);
-		o.image = i ? p->image : NULL;
-		o.left = i + 1 == lives ? p->image : NULL;
-		if (!life || !(m = sim_open(&o)))
-			abort();
-		if (i == 0 &&
-		    store_create_on(m, "patient", run->size, run->buffer_size, run->options.logs, &err))
-			run_broken(run, "%s", err.text);
-		open_life(p, life, m, i ? p->h[i - 1] : NULL);
-		p->h[i] = life->h;
-		p->lives = i + 1;
-		work_for_a_while(p, life);
-		if (i + 1 < lives)
-			crash_life(p, life);
-		else
-			end_life(p, life);
-		life_end(life);
-		free(life);
-	}
-	if (p->dies_opening)
-		die_opening(p);
+	for (uint64_t at = 0; at < p->run->size; at++)
+		if ((p->map[at] & USE_BEGINS) && use_of(p->map[at]) == USE_OPEN)
+			lose_record(p, at);
 }
 
 void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips, uint32_t pieces,
@@ -482,7 +321,7 @@ void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips
 	memset(p.image, 0, run.size);
 	run_watch(&run);
 	run_enter(&run, &frame, "damage");
-	fill(&p);
+	patient_fill(&p);
 	usage_map(p.image, run.size, p.map, used);
 	struct paste_store *s = open_image(&p, &error);
 	if (!s)
@@ -495,11 +334,11 @@ void damage_run(const struct run_options *options, uint64_t seed, uint32_t flips
 		flip_one(&p, draw_position(&p), sim_below(&p.random, 8));
 	for (uint32_t i = 0; i < pieces; i++)
 		lose_piece(&p);
+	lose_first_records(&p);
 	counts->images++;
 	for (int use = 0; use < USES; use++)
 		counts->used[use] += used[use];
-	while (p.lives)
-		history_free(p.h[--p.lives]);
+	patient_free(&p);
 	run_leave(&run, &frame);
 	run_watch(NULL);
 	run_block_put(&run, p.image);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+const char *const run_focus_options[] = {"", "--every-point", "--superblock"};
+
 void run_enter(struct run *run, struct run_frame *frame, const char *format, ...)
 {
 	va_list ap;
@@ -34,9 +36,9 @@ static void print_frames(const struct run_frame *frame)
 static void print_again(const struct run *run)
 {
 	print_frames(run->frame);
-	fprintf(stderr, "again: %s --kind %s --logs %u --seed %llu%s\n", run->options.program,
+	fprintf(stderr, "again: %s --kind %s --logs %u --seed %llu %s\n", run->options.program,
 		sim_kind_name(run->options.kind), run->options.logs, (unsigned long long)run->seed,
-		run->options.every_point ? " --every-point" : "");
+		run_focus_options[run->options.focus]);
 }
 
 void run_broken(struct run *run, const char *format, ...)

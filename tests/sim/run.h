@@ -9,13 +9,21 @@
 
 #include "media/sim.h"
 
+/* Where crashes come. */
+enum run_focus {
+	FOCUS_ANYWHERE,    /* drawn from the seed, over long lives */
+	FOCUS_EVERY_POINT, /* at each event of short lives */
+	FOCUS_SUPERBLOCK,  /* at each event while a superblock is being written, and then again */
+};
+
+extern const char *const run_focus_options[]; /* that bring them about: "", "--every-point", ... */
+
 struct run_options {
 	const char *program; /* for the replay command */
 	enum sim_kind kind;
 	uint32_t logs;
-	bool every_point; /* systematic: crash at each event of short lives */
-	volatile uint64_t
-	    *progress; /* counted up with each image, so that somebody else notices a hang; or NULL */
+	enum run_focus focus;
+	volatile uint64_t *progress; /* one more with each image, so that others notice a hang; or NULL */
 };
 
 /* What the runs came by, so that a test can prove that it did reach the places that it is meant to test. */

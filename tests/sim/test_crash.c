@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_crash [--kind K] [--logs N] [--seed S | --from S] [--seeds N] [--every-point]
+ * test_crash [--kind K] [--logs N] [--seed S | --from S] [--seeds N] [--every-point | --superblock]
  *
  * Runs seeds on a simulated medium and judges every crash. Without --kind, all kinds. SIM_SEEDS in the
  * environment overrides the number of seeds.
@@ -89,14 +89,14 @@ static int run_seeds(struct run_options *o, uint64_t from, uint64_t n)
 	print_coverage(o, &coverage, seconds() - begin);
 	fflush(stdout);
 	/* A handful of seeds, as in a replay, need not come by everything. */
-	return n >= 30 && !o->every_point ? check_coverage(o, &coverage) : 0;
+	return n >= 30 && o->focus == FOCUS_ANYWHERE ? check_coverage(o, &coverage) : 0;
 }
 
 static int usage(const char *program)
 {
 	fprintf(stderr,
 		"usage: %s [--kind adr|eadr|shm|file] [--logs N] [--seed S | --from S] [--seeds N] "
-		"[--every-point]\n",
+		"[--every-point | --superblock]\n",
 		program);
 	return 2;
 }
@@ -112,8 +112,12 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
 	mallopt(M_TRIM_THRESHOLD, 512 << 20);
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--every-point") == 0) {
-			o.every_point = true;
+		if (strcmp(argv[i], run_focus_options[FOCUS_EVERY_POINT]) == 0) {
+			o.focus = FOCUS_EVERY_POINT;
+			continue;
+		}
+		if (strcmp(argv[i], run_focus_options[FOCUS_SUPERBLOCK]) == 0) {
+			o.focus = FOCUS_SUPERBLOCK;
 			continue;
 		}
 		if (i + 1 == argc)

@@ -6,8 +6,8 @@
  * region and store is broken in turn (src/base/site.h) and the crash and damage tests run until a promise
  * breaks, in a child of its own: a mutant is caught if the child says so, dies, or hangs. One that survives
  * must stand in --equivalent with the reason why nobody could ever notice; one that stands there and is
- * caught fails as well. A site with a test `mutant NAME ...` in --tests (meson's list) is broken under that one
- * instead; sites of other layers must have one.
+ * caught fails as well. A site with a test `mutant NAME ...` in --tests (meson's list) is broken under that
+ * one instead; sites of other layers must have one.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -75,16 +75,20 @@ static void work(const struct suite *suite, const struct mutant *m)
 	struct run_coverage coverage = {0};
 	struct damage_counts counts = {0};
 
+	o.logs = 1;
+	o.focus = FOCUS_SUPERBLOCK;
+	crash_run(&o, 1, &coverage); /* on SIM_ADR */
+	o.focus = FOCUS_ANYWHERE;
 	for (uint64_t seed = 1; seed <= suite->seeds; seed++) {
 		for (int i = 0; i < 3; i++) {
 			o.kind = kinds[i];
 			o.logs = seed % 4 == 0 ? 2 : 1;
 			crash_run(&o, seed, &coverage);
 		}
-		if (seed % 4 == 1) {
-			o.kind = kinds[seed / 4 % 2];
+		for (int i = 0; i < 2; i++) {
+			o.kind = kinds[i];
 			o.logs = 1;
-			damage_run(&o, seed, 150, 60, &counts);
+			damage_run(&o, 2 * seed + i, 60, 20, &counts);
 		}
 	}
 }

@@ -34,7 +34,7 @@ enum use {
 
 static inline enum use use_of(uint8_t mapped)
 {
-	return mapped & 0x1f;
+	return mapped & 0x0f;
 }
 
 const char *use_name(enum use use);
