@@ -133,6 +133,12 @@ int superblock_load(const struct media *m, struct superblock *sb, struct superbl
 			  ours ? "both copies of the superblock are damaged" : "not a region: no superblock");
 }
 
+void superblock_persist(struct media *m, const struct superblock_health *health)
+{
+	if (SITE(superblock_persist))
+		media_write_back(m, copy_offset[1 - health->older], sizeof(struct superblock));
+}
+
 static void superblock_store(struct superblock_rewrite *w, struct media *m, int which)
 {
 	memcpy(m->base + copy_offset[which], &w->content, sizeof(w->content));

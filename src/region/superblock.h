@@ -25,6 +25,11 @@ int superblock_load(const struct media *m, struct superblock *sb, struct superbl
 /* The superblock of a medium of which only the first AREA_START bytes are mapped: no more than whose it is. */
 bool superblock_peek(const struct media *m, struct superblock *sb, struct superblock_health *health);
 
+/* Write back the copy that is relied on, for the caller's next commit. It may stand in a cache only (the process that
+ * wrote it died before it was durable), and a power cut while the other copy is rewritten would then take both. So:
+ * after loading, before the first rewrite. */
+void superblock_persist(struct media *m, const struct superblock_health *health);
+
 /* A rewrite under way: first the copy that is not relied on, then the other. superblock_step() returns 1 when both
  * are durable, 0 while it waits, or a negative errno. The content is taken at the beginning. */
 struct superblock_rewrite {

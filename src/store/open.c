@@ -171,6 +171,7 @@ static int begin_epoch(struct paste_store *s, const struct scan *scans, uint64_t
 		if (scans[l].last > *highest)
 			*highest = scans[l].last;
 	}
+	superblock_persist(s->r->m, &s->r->health);
 	if (ret == 0)
 		ret = media_commit_wait(s->r->m);
 	if (ret < 0)
