@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `pst serve` is asked to do. */
+#include "cli/serve_options.h"
+
+#include <getopt.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "cli/cli.h"
+
+static int parse(int argc, char **argv, struct serve_options *o)
+{
+	static const struct option longs[] = {
+	    {"http", required_argument, NULL, 'a'},
+	    {"public", no_argument, NULL, 'p'},
+	    {"max-body", required_argument, NULL, 'm'},
+	    {"spin", no_argument, NULL, 's'},
+	    {"connections", required_argument, NULL, 'c'},
+	    {"hugepages", no_argument, NULL, 'h'},
+	    {NULL},
+	};
+	int option;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
+		switch (option) {
+		case 'a':
+			o->http = optarg;
+			break;
+		case 'p':
+			o->is_public = true;
+			break;
+		case 's':
+			o->spin = true;
+			break;
+		case 'h':
+			o->hugepages = true;
+			break;
+		case 'm':
+			if (!cli_parse_size(optarg, &o->max_body) || !o->max_body)
+				return cli_usage(
+				    "serve", "--max-body '%s' is no size: write bytes, 64k or 16M", optarg);
+			break;
+		case 'c':
+			if (!cli_parse_count(optarg, 1, 1000000, &o->connections))
+				return cli_usage("serve", "--connections '%s' is not 1 to 1000000", optarg);
+			break;
+		default:
+			return cli_bad_option("serve", option, argv);
+		}
+	}
+	return (o->path = cli_one_path("serve", argc, argv)) ? CLI_OK : CLI_USAGE;
+}
+
+static bool is_loopback(const struct sockaddr *address)
+{
+	if (address->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == 127;
+	if (address->sa_family == AF_INET6) {
+		const struct in6_addr *a = &((const struct sockaddr_in6 *)address)->sin6_addr;
+
+		return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+	}
+	return false;
+}
+
+/* Every address that the name stands for. What cannot be resolved is left to listening, which says why. */
+static bool only_loopback(const char *text)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+	const char *colon = strrchr(text, ':');
+	size_t length = colon ? (size_t)(colon - text) : 0;
+	char host[256];
+	bool all = true;
+
+	if (!colon || length >= sizeof(host))
+		return true;
+	if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+	}
+	memcpy(host, text, length);
+	host[length] = 0;
+	if (getaddrinfo(host[0] ? host : NULL, "0", &hints, &found))
+		return true;
+	for (struct addrinfo *a = found; a; a = a->ai_next)
+		all &= is_loopback(a->ai_addr);
+	freeaddrinfo(found);
+	return all;
+}
+
+int serve_parse_options(int argc, char **argv, struct serve_options *o)
+{
+	*o = (struct serve_options){.http = "127.0.0.1:8080"};
+	int status = parse(argc, argv, o);
+
+	if (status != CLI_OK)
+		return status;
+	if (!o->is_public && !only_loopback(o->http))
+		return cli_usage(
+		    "serve",
+		    "--http %s can be reached from other machines, and there is no authentication; "
+		    "add --public to allow that",
+		    o->http);
+	return CLI_OK;
+}

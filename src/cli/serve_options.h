@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* serve_options.h - the command line of `pst serve`. */
+#ifndef CLI_SERVE_OPTIONS_H
+#define CLI_SERVE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct serve_options {
+	const char *path;
+	const char *http; /* HOST:PORT */
+	bool is_public;   /* addresses that are not loopback are meant */
+	bool spin, hugepages;
+	uint64_t max_body, connections; /* 0: not given */
+};
+
+/* Defaults, then what was given. A cli_status; what is wrong has been told. */
+int serve_parse_options(int argc, char **argv, struct serve_options *o);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The loop of `pst serve`. */
+#include "cli/cli.h"
+#include "cli/serve_run.h"
+
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DRAIN_US 10000000 /* how long clients may take to end after SIGTERM */
+#define BLOCK_US 1000000  /* the longest sleep of an idle loop */
+#define IDLE_SPINS 256    /* empty polls between two looks at maintenance, when spinning */
+
+static struct service_time look_at_clocks(void)
+{
+	struct timespec monotonic, real;
+
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	clock_gettime(CLOCK_REALTIME_COARSE, &real);
+	return (struct service_time){.monotonic_us = monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000,
+				     .unix_seconds = real.tv_sec};
+}
+
+static void begin_to_drain(struct serve *o, int64_t now)
+{
+	struct signalfd_siginfo info;
+
+	while (read(o->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		;
+	if (o->draining)
+		o->drain_until = now; /* a second signal: at once */
+	else
+		o->drain_until = now + DRAIN_US;
+	o->draining = true;
+	service_drain(o->service);
+}
+
+static bool is_drained(const struct serve *o, int64_t now)
+{
+	struct paste_stack_stats stats;
+
+	paste_stack_stats(o->stack, &stats);
+	return !stats.connections || now >= o->drain_until;
+}
+
+static void tell_failure(struct serve *o, int error)
+{
+	if (o->failure_told)
+		return;
+	o->failure_told = true;
+	fprintf(
+	    stderr,
+	    "pst serve: %s: the medium has failed: %s; nothing is stored any more, what was stored is still "
+	    "served. Stop, repair the medium, start again\n",
+	    o->options.path, strerror(-error));
+}
+
+/* 1: there is more to do, 0: the loop may sleep. */
+static int maintain(struct serve *o, bool idle)
+{
+	int rc = paste_store_maintain(o->store, idle);
+
+	if (rc < 0)
+		tell_failure(o, rc);
+	return rc > 0;
+}
+
+int serve_run(struct serve *o)
+{
+	struct paste_event events[SERVICE_BATCH];
+	int64_t sleep_us = 0;
+	unsigned empty = 0;
+
+	for (;;) {
+		int n = paste_stack_poll(o->stack, events, SERVICE_BATCH, o->options.spin ? 0 : sleep_us);
+		if (n < 0) {
+			fprintf(stderr, "pst serve: polling the sockets: %s\n", strerror(-n));
+			return n;
+		}
+		struct service_time now = look_at_clocks();
+		for (int i = 0; i < n; i++)
+			if (events[i].type == PASTE_EVENT_FD && events[i].cookie == SERVE_SIGNAL_COOKIE)
+				begin_to_drain(o, now.monotonic_us);
+
+		int soon = service_turn(o->service, now, events, n);
+		if (soon < 0)
+			tell_failure(o, soon);
+		if (o->draining && is_drained(o, now.monotonic_us))
+			return 0;
+
+		empty = n ? 0 : empty + 1;
+		int more = 0;
+		if (!o->options.spin || n || empty % IDLE_SPINS == 0)
+			more = maintain(o, n == 0);
+		sleep_us = more ? 0 : soon > 0 || o->draining ? SERVICE_SOON_US : BLOCK_US;
+	}
+}

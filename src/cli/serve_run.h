@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * serve_run.h - a running `pst serve`: what it has open, and its loop.
+ *
+ *	serve.c            opening, what is told of it, closing
+ *	serve_options.c    the command line
+ *	serve_transport.c  what it is reached by: limits, sockets, listening
+ *	serve_run.c        the loop: one for all transports and services, one commit a turn
+ */
+#ifndef CLI_SERVE_RUN_H
+#define CLI_SERVE_RUN_H
+
+#include "cli/serve_options.h"
+#include "paste/stack.h"
+#include "paste/store.h"
+#include "serve/service.h"
+
+#define SERVE_SIGNAL_COOKIE 2 /* the store's is SERVICE_STORE_COOKIE */
+
+struct serve {
+	struct serve_options options;
+	struct paste_store *store;
+	struct paste_stack *stack;
+	struct service *service;
+	char bound[128]; /* where HTTP is served, "HOST:PORT" */
+	int signals;     /* a signalfd */
+	bool draining, failure_told;
+	int64_t drain_until; /* monotonic us */
+};
+
+/* serve_transport.c */
+void serve_choose_connections(struct serve_options *o);
+int serve_open_transports(struct serve *o, struct paste_error *err);
+int serve_listen(struct serve *o, struct paste_error *err); /* from here on clients get in */
+void serve_close_transports(struct serve *o);
+
+/* serve_run.c: until it is told to end and has drained. 0, or the errno of what stopped it. */
+int serve_run(struct serve *o);
+
+#endif
