@@ -65,6 +65,8 @@ struct paste_result {
 	uint64_t round;   /* wait for it before telling anybody; 0: nothing to wait for */
 	uint64_t version; /* of the key after the call; an append's sequence number */
 	bool existed;     /* put, delete: the key was there before */
+	bool repeated;    /* paste_store_apply(): done before, under the same retry key */
+	int error;        /* paste_store_apply(): 0, or the condition that does not hold */
 };
 
 /*
@@ -95,6 +97,7 @@ int paste_store_trim(struct paste_store *s, const void *name, size_t name_length
 struct paste_value {
 	uint64_t round; /* also set with -ENOENT */
 	uint64_t version;
+	uint64_t expires; /* of a key: ms since 1970 (paste/change.h), 0: never */
 	uint64_t length;
 	const void *bytes;
 	const struct paste_ref *slices; /* valid until the next call on the store */
@@ -191,6 +194,12 @@ struct paste_store_stats {
 	uint64_t recovery_us, recovered_records, recovered_entries;
 	uint64_t torn_records;     /* unacknowledged, cut off at open because their bytes were torn */
 	int medium_error;
+	uint64_t time;             /* paste_store_time() */
+	uint64_t expiring, expired; /* keys that have a time to go; removed since open because it had come */
+	uint64_t retry_keys, retry_bytes, repeated; /* remembered; what they take; calls answered from them */
+	uint64_t scrub_passes, scrub_entries, scrub_bytes, scrub_damage; /* complete; of this one; of all: found */
+	uint64_t scrub_total;      /* entries that a pass looks at, about */
+	uint64_t snapshots, snapshot_kept_bytes, snapshots_given_up;
 };
 
 void paste_store_stats(struct paste_store *s, struct paste_store_stats *stats);
@@ -205,5 +214,13 @@ struct paste_damage {
 /* Read and verify everything: values, ownership, both superblocks. Calls `report` for each item (those found at open
  * first). Returns the number of unrepaired items or a negative errno. */
 int64_t paste_store_check(struct paste_store *s, void (*report)(void *arg, const struct paste_damage *), void *arg);
+
+/*
+ * Look for damage a piece at a time, beside the load: reads and verifies the bytes of values, in the order of keys and
+ * streams, until about `bytes` of them have been read or 4096 entries looked at. A large value takes several calls.
+ * Returns 1 within a pass, 0 when one is complete (the next call begins another), or a negative errno.
+ * What it finds is reported as by paste_store_check(), and counted in the statistics.
+ */
+int paste_store_scrub_step(struct paste_store *s, uint64_t bytes);
 
 #endif

@@ -83,6 +83,12 @@ void paste_store_stats(struct paste_store *s, struct paste_store_stats *st)
 	st->cleaned_bytes = c->cleaned_bytes;
 	memcpy(st->copies, c->copies, sizeof(st->copies));
 	memcpy(st->copy_bytes, c->copy_bytes, sizeof(st->copy_bytes));
+	st->time = s->now;
+	st->scrub_passes = s->scrub.passes;
+	st->scrub_entries = s->scrub.entries;
+	st->scrub_bytes = s->scrub.bytes;
+	st->scrub_damage = s->scrub.damage;
+	st->scrub_total = s->live_keys + s->entries;
 	st->damage = s->damage_count;
 	st->recovery_us = c->recovery_us;
 	st->recovered_records = c->recovered_records;

@@ -7,9 +7,11 @@
  *	space.c       admission, making room		pack.c       dense segments for survivors and lists
  *	checkpoint.c  writing one			clean.c      moving survivors
  *	recover.c     reading all back (recover.h)	open.c       create, open, close
-	maintain.c    when to do what of the upkeep	fifo.h       what waits
+ *	maintain.c    when to do what of the upkeep	fifo.h       what waits
  *	damage.c      what is known to be bad		check.c      looking for what is bad
  *	body.c        bodies under arrival		stats.c      counters
+ *	apply.c       conditions, several changes at once	list.c       by prefix
+ *	scrub.c       looking for damage beside the load
  */
 #ifndef STORE_STORE_INTERNAL_H
 #define STORE_STORE_INTERNAL_H
@@ -106,6 +108,16 @@ struct cleaner {
 	uint64_t skipped;   /* entries left alone because they are damaged */
 };
 
+/* The walk that verifies values, beside the load. */
+struct scrub {
+	bool active, in_streams;
+	struct tree_cursor cursor;
+	struct stream *stream;
+	uint64_t sequence;
+	uint64_t version, extent; /* of the entry that was left in the middle, and how far it was read */
+	uint64_t passes, entries, bytes, damage;
+};
+
 /* Keys of which something was lost: an interval (from an unreadable page), or one key known by its digest. */
 struct lost {
 	bool streams;
@@ -154,6 +166,8 @@ struct paste_store {
 	struct segment_list checkpoint_segments; /* of the current one */
 	uint64_t log_floor[LOGS_MAX]; /* log bytes at the current checkpoint */
 	struct cleaner cleaner;
+	struct scrub scrub;
+	uint64_t now; /* milliseconds since 1970, as the caller says; never goes back */
 	struct pace pace;
 	bool stuck;           /* making room failed, when */
 	uint64_t stuck_retired; /* ... so many entries had been retired */
