@@ -54,6 +54,11 @@ void file_medium_seal(struct media *m);
 void file_medium_wrap_io(struct media *m, struct file_io *(*wrapper)(struct file_io *io, void *context),
 			 void *context);
 
+/* Sync, blocking, with nothing else under way. What the last owner wrote before it died may stand in the device's cache
+ * only. Whoever reads it to build on it settles it first: later syncs need not cover it, a durable write covers no
+ * more than itself. */
+int file_settle(struct file_io *io);
+
 /* Read the first `length` bytes into memory, several requests at a time. -EIO also if the file is shorter. */
 int file_load(struct file_io *io, void *memory, uint64_t length);
 

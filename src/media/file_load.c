@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/site.h"
+
 #define LOAD_CHUNK (1u << 20)
 #define LOAD_DEPTH 32u
 
@@ -81,4 +83,22 @@ int file_load(struct file_io *io, void *memory, uint64_t length)
 			return rc;
 	}
 	return l.error;
+}
+
+int file_settle(struct file_io *io)
+{
+	struct file_io_done done = {.result = -EAGAIN};
+
+	if (!SITE(file_settle))
+		return 0;
+	while (done.result == -EINTR || done.result == -EAGAIN) {
+		io->ops->sync(io, 0);
+		int n;
+		do
+			n = io->ops->complete(io, &done, 1, true);
+		while (n == 0);
+		if (n < 0)
+			return n;
+	}
+	return done.result;
 }

@@ -64,6 +64,11 @@ static int have_content(const struct file_setup *s, struct file_io *io, void *me
 {
 	struct memory_populating populating;
 
+	if (!s->fresh && !s->read_only) {
+		int rc = file_settle(io);
+		if (rc < 0)
+			return paste_fail(err, rc, "%s: cannot be synced before it is read: %s", s->path, strerror(-rc));
+	}
 	memory_populate_begin(&populating, memory, mapped);
 	int rc = s->fresh ? 0 : load(s, io, memory, err);
 	int populated = memory_populate_end(&populating);

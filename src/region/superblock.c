@@ -135,7 +135,9 @@ int superblock_load(const struct media *m, struct superblock *sb, struct superbl
 
 void superblock_persist(struct media *m, const struct superblock_health *health)
 {
-	if (SITE(superblock_persist))
+	/* Where units are blocks it was read from a device that was synced before (file_settle). To write a block again,
+	 * though with what it holds, could tear it. */
+	if (m->unit == 64 && SITE(superblock_persist))
 		media_write_back(m, copy_offset[1 - health->older], sizeof(struct superblock));
 }
 

@@ -127,7 +127,7 @@ static int tail_persist(struct paste_store *s, const struct scan *scan)
 	struct paste_region *r = s->r;
 
 	if (r->unit > 64)
-		return 0; /* read from the device, and the superblock's sync covers the device's cache */
+		return 0; /* read from a device that was synced before: the medium saw to that */
 	for (size_t i = 0; i < scan->n; i++) {
 		const struct record *rec = scan->records[i].record;
 		if (rec->sequence <= scan->stable)

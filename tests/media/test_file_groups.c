@@ -249,6 +249,24 @@ static void done_means_durable_in_any_order_of_completion(void **state)
 	}
 }
 
+static void settling_makes_durable_what_a_dead_owner_left_in_the_cache(void **state)
+{
+	struct fake_io *fake = fake_new(LENGTH, NULL, 1);
+
+	for (int trouble = 0; trouble < 2; trouble++) {
+		fake->trouble = trouble ? 2 : 0;
+		memset(fake->cache, 7 + trouble, LENGTH);
+		for (uint64_t block = 0; block < LENGTH / FILE_BLOCK; block++)
+			fake->first_write[block] = fake->last_write[block] = ++fake->clock;
+		assert_int_equal(file_settle(&fake->io), 0);
+		assert_memory_equal(fake->medium, fake->cache, LENGTH);
+	}
+	fake->fail_sync = -EIO;
+	assert_int_equal(file_settle(&fake->io), -EIO);
+	assert_int_equal(fake_under_way(fake), 0);
+	fake_free(fake);
+}
+
 static void loading_survives_short_and_interrupted_reads(void **state)
 {
 	uint64_t length = 40 * (1u << 20) + FILE_BLOCK;
@@ -281,6 +299,7 @@ int main(void)
 	    cmocka_unit_test(a_group_with_many_ranges_keeps_to_the_depth),
 	    cmocka_unit_test(the_same_block_is_written_in_order),
 	    cmocka_unit_test(done_means_durable_in_any_order_of_completion),
+	    cmocka_unit_test(settling_makes_durable_what_a_dead_owner_left_in_the_cache),
 	    cmocka_unit_test(loading_survives_short_and_interrupted_reads),
 	};
 
