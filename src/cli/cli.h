@@ -71,6 +71,7 @@ bool cli_parse_fraction(const char *text, double low, double high, double *value
 const char *cli_size_text(char text[CLI_SIZE_TEXT], uint64_t bytes);
 
 /* One row of a table for people: a name, padded, and what is said of it. */
+void cli_row_to(FILE *out, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void cli_row(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -61,12 +62,15 @@ static int open_all(struct serve *o, struct paste_error *err)
 	rc = watch_signals(o);
 	if (rc < 0)
 		return paste_fail(err, rc, "cannot wait for signals: %s", strerror(-rc));
+	serve_open_control(o);
 	return serve_listen(o, err);
 }
 
 /* Returns 0, or the errno with which the region could not be closed clean. */
 static int close_all(struct serve *o)
 {
+	control_close(o->control);
+	free(o->full_path);
 	if (o->service)
 		service_close(o->service);
 	serve_close_transports(o);
@@ -77,7 +81,7 @@ static int close_all(struct serve *o)
 
 int cmd_serve(int argc, char **argv)
 {
-	struct serve o = {.signals = -1};
+	struct serve o = {.signals = -1, .started_us = serve_clocks().monotonic_us};
 	struct paste_error error = {{0}};
 	int status = serve_parse_options(argc, argv, &o.options);
 

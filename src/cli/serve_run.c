@@ -12,7 +12,7 @@
 #define BLOCK_US 1000000  /* the longest sleep of an idle loop */
 #define IDLE_SPINS 256    /* empty polls between two looks at maintenance, when spinning */
 
-static struct service_time look_at_clocks(void)
+struct service_time serve_clocks(void)
 {
 	struct timespec monotonic, real;
 
@@ -78,14 +78,21 @@ int serve_run(struct serve *o)
 			fprintf(stderr, "pst serve: polling the sockets: %s\n", strerror(-n));
 			return n;
 		}
-		struct service_time now = look_at_clocks();
-		for (int i = 0; i < n; i++)
-			if (events[i].type == PASTE_EVENT_FD && events[i].cookie == SERVE_SIGNAL_COOKIE)
+		struct service_time now = serve_clocks();
+		bool control_asks = false;
+		for (int i = 0; i < n; i++) {
+			if (events[i].type != PASTE_EVENT_FD)
+				continue;
+			if (events[i].cookie == SERVE_SIGNAL_COOKIE)
 				begin_to_drain(o, now.monotonic_us);
+			control_asks |= events[i].cookie == SERVE_CONTROL_COOKIE;
+		}
 
 		int soon = service_turn(o->service, now, events, n);
 		if (soon < 0)
 			tell_failure(o, soon);
+		if (control_asks)
+			control_work(o->control);
 		if (o->draining && is_drained(o, now.monotonic_us))
 			return 0;
 

@@ -5,27 +5,32 @@
  *	serve.c            opening, what is told of it, closing
  *	serve_options.c    the command line
  *	serve_transport.c  what it is reached by: limits, sockets, listening
+ *	serve_control.c    what it answers on its control socket
  *	serve_run.c        the loop: one for all transports and services, one commit a turn
  */
 #ifndef CLI_SERVE_RUN_H
 #define CLI_SERVE_RUN_H
 
+#include "cli/control.h"
 #include "cli/serve_options.h"
 #include "paste/stack.h"
 #include "paste/store.h"
 #include "serve/service.h"
 
 #define SERVE_SIGNAL_COOKIE 2 /* the store's is SERVICE_STORE_COOKIE */
+#define SERVE_CONTROL_COOKIE 3
 
 struct serve {
 	struct serve_options options;
 	struct paste_store *store;
 	struct paste_stack *stack;
 	struct service *service;
+	char *full_path; /* for those who ask from another folder */
+	struct control *control; /* NULL: there is no place for its socket */
 	char bound[128]; /* where HTTP is served, "HOST:PORT" */
 	int signals;     /* a signalfd */
 	bool draining, failure_told;
-	int64_t drain_until; /* monotonic us */
+	int64_t started_us, drain_until; /* monotonic */
 };
 
 /* serve_transport.c */
@@ -34,7 +39,13 @@ int serve_open_transports(struct serve *o, struct paste_error *err);
 int serve_listen(struct serve *o, struct paste_error *err); /* from here on clients get in */
 void serve_close_transports(struct serve *o);
 
-/* serve_run.c: until it is told to end and has drained. 0, or the errno of what stopped it. */
+/* serve_control.c: opened when the stack is; other sections are registered with o->control, if there is one. No socket is
+ * no failure: it is told, and the service runs without. */
+void serve_open_control(struct serve *o);
+
+/* serve_run.c */
+struct service_time serve_clocks(void);
+/* Until it is told to end and has drained. 0, or the errno of what stopped it. */
 int serve_run(struct serve *o);
 
 #endif

@@ -54,13 +54,27 @@ const char *cli_one_path(const char *command, int argc, char **argv)
 	return argv[optind];
 }
 
+static void row(FILE *out, const char *name, const char *format, va_list ap)
+{
+	fprintf(out, "%-14s ", name);
+	vfprintf(out, format, ap);
+	putc('\n', out);
+}
+
+void cli_row_to(FILE *out, const char *name, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	row(out, name, format, ap);
+	va_end(ap);
+}
+
 void cli_row(const char *name, const char *format, ...)
 {
 	va_list ap;
 
-	printf("%-14s ", name);
 	va_start(ap, format);
-	vprintf(format, ap);
+	row(stdout, name, format, ap);
 	va_end(ap);
-	putchar('\n');
 }

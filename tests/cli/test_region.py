@@ -50,6 +50,7 @@ class Region(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
+        os.environ['PST_CONTROL_DIR'] = self.folder
         self.path = os.path.join(self.folder, 'region')
 
     def create(self, *args):

@@ -3,6 +3,7 @@
 
 Everything started here is ended by its process id; everything written lies in one folder per test.
 """
+import atexit
 import contextlib
 import json
 import os
@@ -24,6 +25,17 @@ MEDIA = ('shm', 'file')
 ENV = {k: v for k, v in os.environ.items() if not k.lower().endswith('_proxy')}
 SKIPPED = 77
 started, folders = [], []  # for end_on_signal()
+
+
+def place_for_sockets():
+    """The folder of control sockets, for this test alone; a short path, since a socket's address is."""
+    path = tempfile.mkdtemp(prefix='paste-test.', dir='/tmp')
+    folders.append(path)
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+ENV['PST_CONTROL_DIR'] = place_for_sockets()
 
 
 def take_pst():
