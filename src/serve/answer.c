@@ -143,23 +143,108 @@ static int reply_keep(struct reply *kept, const struct reply *r, const struct pa
 	return 0;
 }
 
+/* Keep the first n bytes. */
+static void slice_cut(struct service *s, struct paste_ref *slice, uint32_t n)
+{
+	struct paste_ref rest = *slice;
+
+	/* The count on the buffer in which the cut lies stays with the front. */
+	paste_ref_get(s->region, (struct paste_ref){slice->buffer, slice->offset, (uint16_t)n});
+	slice_advance(s, &rest, n);
+	paste_ref_put(s->region, rest);
+	slice->length = (uint16_t)n;
+}
+
+/* Leave only `count` bytes from `first` on, at least one. The list of slices is ours then, until the next
+ * value. */
+static int value_cut(struct service *s, struct paste_value *value, uint64_t first, uint64_t count)
+{
+	uint64_t at = 0, end = first + count;
+	uint32_t n = 0;
+
+	value->length = count;
+	if (value->bytes) {
+		value->bytes = (const uint8_t *)value->bytes + first;
+		return 0;
+	}
+	if (value->n > s->cut_room) {
+		struct paste_ref *grown = realloc(s->cut, value->n * sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		s->cut = grown;
+		s->cut_room = value->n;
+	}
+	for (uint32_t i = 0; i < value->n; i++) {
+		struct paste_ref slice = value->slices[i];
+		uint64_t begin = at;
+
+		at += slice.length;
+		if (at <= first || begin >= end) {
+			paste_ref_put(s->region, slice);
+			continue;
+		}
+		if (at > end)
+			slice_cut(s, &slice, (uint32_t)(end - begin));
+		if (begin < first)
+			slice_advance(s, &slice, (uint32_t)(first - begin));
+		s->cut[n++] = slice;
+	}
+	value->slices = s->cut;
+	value->n = n;
+	return 0;
+}
+
+/* What of the value is asked for: 200, 206 or 416; or -ENOMEM. */
+static int apply_range(struct service *s, const struct request *q, struct paste_value *value, struct reply *r)
+{
+	uint64_t count;
+
+	if (q->range.kind == HTTP_RANGE_NONE || (q->has_if_range && q->if_range != r->version))
+		return 200;
+	r->total = value->length;
+	if (!http_range_of(&q->range, value->length, &r->first, &count))
+		return 416;
+	return value_cut(s, value, r->first, count) ? -ENOMEM : 206;
+}
+
+static void answer_no_range(struct service *s, struct connection *c, const struct request *q,
+			    const struct reply *of)
+{
+	struct reply *r = answer_new(s, c, 416, of->round, of->close);
+
+	if (!r)
+		return;
+	r->keep_1_0 = q->http_1_0 && !r->close;
+	r->total = of->total;
+	r->body = REPLY_TEXT;
+	r->text = "no byte of this range is there\n";
+}
+
 /* A value that was found. Most are durable and leave at once, without a reply being queued. */
 void answer_value(struct service *s, struct connection *c, const struct request *q, struct paste_value *value)
 {
 	bool close = !q->keep_alive || s->draining;
 	struct reply r = {.round = value->round,
-			  .version = q->resource == RESOURCE_KEY ? value->version : 0,
-			  .length = value->length,
-			  .status = 200,
+			  .version = q->resource == RESOURCE_KEY ? value->version : q->sequence,
 			  .body = value->bytes ? REPLY_BYTES : REPLY_SLICES,
 			  .close = close,
 			  .keep_1_0 = q->http_1_0 && !close,
 			  .head_only = q->method == HTTP_HEAD,
-			  .slices = value->n,
 			  .type = "application/octet-stream"};
+	int status = apply_range(s, q, value, &r);
 
-	if (value->bytes)
-		r.slices = 0;
+	if (status == 416 || status < 0) {
+		paste_value_put(s->store, value);
+		if (status < 0)
+			answer_text(s, c, 503, "out of memory\n", r.round, close);
+		else
+			answer_no_range(s, c, q, &r);
+		return;
+	}
+	r.status = (uint16_t)status;
+	r.length = value->length;
+	r.slices = value->bytes ? 0 : value->n;
 	if (r.head_only) {
 		paste_value_put(s->store, value);
 		r.body = REPLY_BYTES;
@@ -169,7 +254,7 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 		int rc = send_reply(s, c, &r, value->bytes, value->slices);
 
 		if (!rc) {
-			note_reply(s, c, 200, close);
+			note_reply(s, c, r.status, close);
 			if (close)
 				answer_list(s, c);
 			return;
@@ -179,7 +264,7 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 
 	struct reply *kept = reply_new(&s->replies);
 	if (kept && reply_keep(kept, &r, value) == 0) {
-		note_reply(s, c, 200, close);
+		note_reply(s, c, r.status, close);
 		append(s, c, kept);
 		return;
 	}

@@ -5,7 +5,8 @@
  * They are let in only while all that were let in can arrive; others wait, in the order in which they asked,
  * and are answered 503 (bodies under way hold the room) or 507 (nobody does) after ROOM_WAIT_US. Room is
  * counted in bytes, and slices are rarely full; should the buffers run out all the same, the youngest body is
- * given up with 503, so that the others can end.
+ * given up with 503, so that the others can end. A chunked body, whose length is not known, is let in a step
+ * at a time.
  */
 #include "serve/service_inside.h"
 
@@ -68,16 +69,67 @@ void body_free(struct service *s, struct connection *c)
 /* Give up a body that has begun. */
 static void body_refuse(struct service *s, struct connection *c, uint16_t status, const char *text)
 {
-	struct http_request http = {.keep_alive = c->request->keep_alive,
-				    .content_length = c->body_left,
-				    .expect_continue = c->wants_continue};
+	bool close =
+	    !c->request->keep_alive || c->wants_continue || (!c->chunked && c->body_left > DRAIN_MAX);
 
 	body_free(s, c);
 	c->state = READ_HEAD;
-	answer_text(s, c, status, text, 0,
-		    !http.keep_alive || c->body_left > DRAIN_MAX || http.expect_continue);
-	if (c->state == READ_HEAD && c->body_left)
+	answer_text(s, c, status, text, 0, close);
+	if (c->state != READ_HEAD)
+		return;
+	if (c->chunked)
+		c->body_left = DRAIN_MAX;
+	if (c->body_left)
 		c->state = SKIP_BODY;
+}
+
+void body_skip(struct connection *c, const struct http_request *http)
+{
+	if (c->state != READ_HEAD || (!http->content_length && !http->chunked))
+		return;
+	c->state = SKIP_BODY;
+	c->chunked = http->chunked;
+	c->chunk = (struct chunk_scan){0};
+	c->body_left = http->chunked ? DRAIN_MAX : http->content_length;
+}
+
+static void skip_chunked(struct service *s, struct connection *c, struct paste_ref *rest)
+{
+	int n = chunk_scan(&c->chunk, (const char *)paste_ref_data(s->region, *rest), rest->length);
+	uint32_t data = 0;
+
+	if (n >= 0) {
+		slice_advance(s, rest, (uint32_t)n);
+		if (chunk_is_done(&c->chunk)) {
+			c->state = READ_HEAD;
+			return;
+		}
+		data = rest->length < c->chunk.left ? rest->length : (uint32_t)c->chunk.left;
+	}
+	if (n < 0 || data > c->body_left) {
+		/* Where the next request begins is not known, or too far off; the reply was given before. */
+		connection_stop(s, c);
+		answer_list(s, c);
+		return;
+	}
+	if (data)
+		chunk_took(&c->chunk, data);
+	slice_advance(s, rest, data);
+	c->body_left -= data;
+}
+
+void body_skip_read(struct service *s, struct connection *c, struct paste_ref *rest)
+{
+	if (c->chunked) {
+		skip_chunked(s, c, rest);
+		return;
+	}
+	uint32_t n = rest->length < c->body_left ? rest->length : (uint32_t)c->body_left;
+
+	slice_advance(s, rest, n);
+	c->body_left -= n;
+	if (!c->body_left)
+		c->state = READ_HEAD;
 }
 
 static bool has_room(const struct service *s, uint64_t bytes)
@@ -89,15 +141,31 @@ static bool has_room(const struct service *s, uint64_t bytes)
 
 static void body_let_in(struct service *s, struct connection *c)
 {
-	link_remove(&c->body_link);
-	link_append(&s->bodies, &c->body_link);
-	c->state = READ_BODY;
+	if (c->state != READ_BODY) { /* else a step more of one that is in already: it keeps its age */
+		link_remove(&c->body_link);
+		link_append(&s->bodies, &c->body_link);
+		c->state = READ_BODY;
+	}
 	s->arriving += c->body_left;
 	s->body_progress_at = s->now.monotonic_us;
 	if (c->wants_continue) {
 		c->wants_continue = false;
 		answer_new(s, c, 100, 0, false);
 	}
+}
+
+/* Let what is in body_left in now, or when there is room. */
+static void body_ask(struct service *s, struct connection *c)
+{
+	if (link_empty(&s->rooms) && has_room(s, c->body_left)) {
+		body_let_in(s, c);
+		return;
+	}
+	c->state = WAIT_ROOM;
+	c->since = s->now.monotonic_us;
+	link_remove(&c->body_link);
+	link_append(&s->rooms, &c->body_link);
+	s->stats.waited_room++;
 }
 
 void body_begin(struct service *s, struct connection *c, const struct http_request *http, bool has_begun)
@@ -108,40 +176,84 @@ void body_begin(struct service *s, struct connection *c, const struct http_reque
 		return;
 	}
 	paste_body_init(&c->body);
-	c->body_left = http->content_length;
+	c->chunked = http->chunked;
+	c->chunk = (struct chunk_scan){0};
+	c->body_left = http->chunked ? CHUNKED_STEP : http->content_length;
 	c->wants_continue = http->expect_continue && !has_begun;
-	if (link_empty(&s->rooms) && has_room(s, c->body_left)) {
-		body_let_in(s, c);
+	body_ask(s, c);
+}
+
+static void body_complete(struct service *s, struct connection *c)
+{
+	s->arriving -= c->body_left;
+	c->body_left = 0;
+	c->state = READ_HEAD;
+	execute(s, c, c->request, c->body.slices, c->body.n);
+	body_free(s, c);
+}
+
+/* Take the first n bytes of *rest. False: the body was given up. */
+static bool body_take(struct service *s, struct connection *c, struct paste_ref *rest, uint32_t n)
+{
+	struct paste_ref part = {rest->buffer, rest->offset, (uint16_t)n};
+
+	paste_ref_get(s->region, part);
+	slice_advance(s, rest, n);
+	c->body_left -= n;
+	s->arriving -= n;
+	s->body_progress_at = s->now.monotonic_us;
+	if (c->chunked)
+		chunk_took(&c->chunk, n);
+
+	int rc = paste_body_add(s->store, &c->body, part);
+	if (rc)
+		body_refuse(s, c, 503, rc == -ENOBUFS ? "no buffers for the body\n" : "out of memory\n");
+	return rc == 0;
+}
+
+/* The end of this body cannot be found, or is too far off: the connection ends with the reply. */
+static void body_break_off(struct service *s, struct connection *c, uint16_t status, const char *text)
+{
+	body_free(s, c);
+	c->state = READ_HEAD;
+	answer_text(s, c, status, text, 0, true);
+}
+
+static void read_chunked(struct service *s, struct connection *c, struct paste_ref *rest)
+{
+	int n = chunk_scan(&c->chunk, (const char *)paste_ref_data(s->region, *rest), rest->length);
+	uint64_t most = service_body_max(s);
+
+	if (n < 0) {
+		body_break_off(s, c, (uint16_t)-n,
+			       n == -431 ? "the trailer fields are too large\n"
+					 : "the chunks are not well-formed\n");
 		return;
 	}
-	c->state = WAIT_ROOM;
-	c->since = s->now.monotonic_us;
-	link_append(&s->rooms, &c->body_link);
-	s->stats.waited_room++;
+	slice_advance(s, rest, (uint32_t)n);
+	if (chunk_is_done(&c->chunk)) {
+		body_complete(s, c);
+	} else if (c->chunk.left > most || c->body.bytes > most - c->chunk.left) {
+		body_break_off(s, c, 413, "the body is larger than this service accepts\n");
+	} else if (c->chunk.left && !c->body_left) {
+		c->body_left = CHUNKED_STEP;
+		body_ask(s, c);
+	} else if (c->chunk.left && rest->length) {
+		uint64_t data = c->chunk.left < c->body_left ? c->chunk.left : c->body_left;
+
+		body_take(s, c, rest, rest->length < data ? rest->length : (uint32_t)data);
+	}
 }
 
 void body_read(struct service *s, struct connection *c, struct paste_ref *rest)
 {
-	struct paste_ref part = {rest->buffer, rest->offset, rest->length};
-
-	if (part.length > c->body_left)
-		part.length = (uint16_t)c->body_left;
-	paste_ref_get(s->region, part);
-	slice_advance(s, rest, part.length);
-	c->body_left -= part.length;
-	s->arriving -= part.length;
-	s->body_progress_at = s->now.monotonic_us;
-
-	int rc = paste_body_add(s->store, &c->body, part);
-	if (rc) {
-		body_refuse(s, c, 503, rc == -ENOBUFS ? "no buffers for the body\n" : "out of memory\n");
+	if (c->chunked) {
+		read_chunked(s, c, rest);
 		return;
 	}
-	if (c->body_left)
-		return;
-	c->state = READ_HEAD;
-	execute(s, c, c->request, c->body.slices, c->body.n);
-	body_free(s, c);
+	if (body_take(s, c, rest, rest->length < c->body_left ? rest->length : (uint32_t)c->body_left) &&
+	    !c->body_left)
+		body_complete(s, c);
 }
 
 void body_check_rooms(struct service *s)

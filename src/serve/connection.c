@@ -225,14 +225,11 @@ void connection_refuse(struct service *s, struct connection *c, const struct htt
 
 		if (!r)
 			return;
-		r->type = route_methods(s->current.resource);
+		r->allow = route_methods(s->current.resource);
 	} else {
 		answer_text(s, c, (uint16_t)status, text, 0, close);
 	}
-	if (c->state == READ_HEAD && http->content_length) {
-		c->state = SKIP_BODY;
-		c->body_left = http->content_length;
-	}
+	body_skip(c, http);
 }
 
 /* The head is done with; *rest is what stands behind it. `rc` and `why` are route()'s. */
@@ -243,10 +240,9 @@ static void request_begin(struct service *s, struct connection *c, const struct 
 
 	if (rc) {
 		connection_refuse(s, c, http, -rc, why);
-	} else if (stores && (http->content_length > s->max_body ||
-			      http->content_length > paste_store_value_max(s->store))) {
+	} else if (stores && http->content_length > service_body_max(s)) {
 		connection_refuse(s, c, http, 413, "the body is larger than this service accepts\n");
-	} else if (stores && http->content_length > rest->length) {
+	} else if (stores && (http->chunked || http->content_length > rest->length)) {
 		body_begin(s, c, http, rest->length > 0);
 	} else if (stores) {
 		struct paste_ref body = {rest->buffer, rest->offset, (uint16_t)http->content_length};
@@ -256,11 +252,10 @@ static void request_begin(struct service *s, struct connection *c, const struct 
 	} else if (http->content_length > DRAIN_MAX) {
 		connection_refuse(s, c, http, 413, "this method takes no body\n");
 	} else {
+		if (http->expect_continue) /* it may send the body or not */
+			s->current.keep_alive = false;
 		execute(s, c, &s->current, NULL, 0);
-		if (c->state == READ_HEAD && http->content_length) {
-			c->state = SKIP_BODY;
-			c->body_left = http->content_length;
-		}
+		body_skip(c, http);
 	}
 }
 
@@ -370,16 +365,6 @@ static void read_head(struct service *s, struct connection *c, struct paste_ref 
 	}
 }
 
-static void skip_body(struct service *s, struct connection *c, struct paste_ref *rest)
-{
-	uint32_t n = rest->length < c->body_left ? rest->length : (uint32_t)c->body_left;
-
-	slice_advance(s, rest, n);
-	c->body_left -= n;
-	if (!c->body_left)
-		c->state = READ_HEAD;
-}
-
 /* May no further request be begun now? Once stopped, the queue must be half empty to go on. */
 static bool is_stalled(const struct connection *c)
 {
@@ -405,7 +390,7 @@ static void read_slice(struct service *s, struct connection *c, struct paste_ref
 			body_read(s, c, &rest);
 			break;
 		case SKIP_BODY:
-			skip_body(s, c, &rest);
+			body_skip_read(s, c, &rest);
 			break;
 		case WAIT_ROOM:
 		case READ_NOTHING:

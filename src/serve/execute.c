@@ -2,6 +2,8 @@
 /* execute.c - a request on the store, and its reply. */
 #include "serve/service_inside.h"
 
+#include "base/site.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -53,6 +55,88 @@ static void answer_missing(struct service *s, struct connection *c, const struct
 	reply->body = REPLY_TEXT;
 	reply->text = r->resource == RESOURCE_KEY ? "no such key\n" : "no such entry\n";
 	reply->head_only = r->method == HTTP_HEAD;
+}
+
+/* Also a negative answer reveals what it was computed from, and waits for that. */
+static void answer_condition(struct service *s, struct connection *c, const struct request *r, uint64_t round)
+{
+	struct reply *reply = answer(s, c, r, 412, SITE(condition_waits_for_round) ? round : 0);
+
+	if (!reply)
+		return;
+	reply->body = REPLY_TEXT;
+	reply->text = "the condition does not hold\n";
+	reply->head_only = r->method == HTTP_HEAD;
+}
+
+static void answer_not_modified(struct service *s, struct connection *c, const struct request *r,
+				uint64_t round, uint64_t version)
+{
+	struct reply *reply = answer(s, c, r, 304, SITE(not_modified_waits_for_round) ? round : 0);
+
+	if (reply)
+		reply->version = version;
+}
+
+static bool has_conditions(const struct request *r)
+{
+	return r->if_match.present || r->if_none_match.present;
+}
+
+/* What a condition is about. version is 0 if it is not there. 0 or an error, but not -ENOENT. */
+struct condition_on {
+	uint64_t version, round;
+};
+
+static int look(struct service *s, const struct request *r, struct condition_on *on)
+{
+	struct paste_value value = {0};
+	int rc = r->resource == RESOURCE_KEY
+		     ? paste_store_get(s->store, r->name, r->name_length, &value)
+		     : paste_store_read(s->store, r->name, r->name_length, r->sequence, &value);
+
+	*on = (struct condition_on){.round = value.round};
+	if (rc == -ENOENT)
+		return 0;
+	if (rc)
+		return rc;
+	on->version = r->resource == RESOURCE_KEY ? value.version : r->sequence;
+	paste_value_put(s->store, &value);
+	return 0;
+}
+
+/*
+ * May this request be executed? Else it is answered. RFC 9110, 13.2.2: If-Match goes first; 13.2.1:
+ * conditions of a request that would fail without them are not looked at. A change follows at once, in the
+ * same turn on the same thread, so nothing comes between the look and the change: writes on a key are in one
+ * order.
+ */
+static bool conditions_hold(struct service *s, struct connection *c, const struct request *r)
+{
+	bool reads = r->method == HTTP_GET || r->method == HTTP_HEAD;
+	struct condition_on on;
+
+	if (!has_conditions(r))
+		return true;
+	int rc = look(s, r, &on);
+	if (rc) {
+		answer_error(s, c, r, rc);
+		return false;
+	}
+	if (!on.version && r->method != HTTP_PUT)
+		return true; /* 404 */
+	if (r->if_match.present && !http_tags_match(&r->if_match, on.version)) {
+		answer_condition(s, c, r, on.round);
+		return false;
+	}
+	if (r->if_none_match.present && http_tags_match(&r->if_none_match, on.version)) {
+		if (reads)
+			answer_not_modified(s, c, r, on.round, on.version);
+		else
+			answer_condition(s, c, r, on.round);
+		return false;
+	}
+	return true;
 }
 
 static void put(struct service *s, struct connection *c, const struct request *r,
@@ -144,23 +228,43 @@ static void metrics(struct service *s, struct connection *c, const struct reques
 	reply->type = "text/plain; version=0.0.4";
 }
 
+static void tell_methods(struct service *s, struct connection *c, const struct request *r)
+{
+	struct reply *reply = answer(s, c, r, 204, 0);
+
+	if (reply)
+		reply->allow = route_methods(r->resource);
+}
+
+static void execute_key_or_entry(struct service *s, struct connection *c, const struct request *r,
+				 const struct paste_ref *slices, uint32_t n)
+{
+	if (!conditions_hold(s, c, r))
+		return;
+	if (r->method == HTTP_PUT)
+		put(s, c, r, slices, n);
+	else if (r->method == HTTP_DELETE)
+		delete_key(s, c, r);
+	else
+		get(s, c, r);
+}
+
 void execute(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
 	     uint32_t n)
 {
-	switch (r->method) {
-	case HTTP_PUT:
-		put(s, c, r, slices, n);
+	if (r->method == HTTP_OPTIONS) {
+		tell_methods(s, c, r);
+		return;
+	}
+	switch (r->resource) {
+	case RESOURCE_KEY:
+	case RESOURCE_ENTRY:
+		execute_key_or_entry(s, c, r, slices, n);
 		break;
-	case HTTP_POST:
+	case RESOURCE_STREAM:
 		append(s, c, r, slices, n);
 		break;
-	case HTTP_DELETE:
-		delete_key(s, c, r);
-		break;
 	default:
-		if (r->resource == RESOURCE_METRICS)
-			metrics(s, c, r);
-		else
-			get(s, c, r);
+		metrics(s, c, r);
 	}
 }

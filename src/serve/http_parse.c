@@ -2,6 +2,7 @@
 #include "serve/http_parse.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #define EMPTY_LINES_MAX 4 /* before a request line; RFC 9112, 2.2 asks for one */
@@ -36,9 +37,13 @@ static const struct {
 } known_fields[HTTP_FIELDS] = {
     [HTTP_HOST] = {"host", 4, true},
     [HTTP_CONTENT_LENGTH] = {"content-length", 14, true},
-    [HTTP_TRANSFER_ENCODING] = {"transfer-encoding", 17, false},
+    [HTTP_TRANSFER_ENCODING] = {"transfer-encoding", 17, true},
     [HTTP_CONNECTION] = {"connection", 10, false},
     [HTTP_EXPECT] = {"expect", 6, false},
+    [HTTP_RANGE] = {"range", 5, true},
+    [HTTP_IF_RANGE] = {"if-range", 8, true},
+    [HTTP_IF_MATCH] = {"if-match", 8, false},
+    [HTTP_IF_NONE_MATCH] = {"if-none-match", 13, false},
 };
 
 static const struct {
@@ -47,13 +52,23 @@ static const struct {
 	enum http_method method;
 } known_methods[] = {
     {"GET", 3, HTTP_GET},     {"PUT", 3, HTTP_PUT},       {"POST", 4, HTTP_POST},
-    {"HEAD", 4, HTTP_HEAD},   {"DELETE", 6, HTTP_DELETE}, {"OPTIONS", 7, HTTP_OTHER},
+    {"HEAD", 4, HTTP_HEAD},   {"DELETE", 6, HTTP_DELETE}, {"OPTIONS", 7, HTTP_OPTIONS},
     {"PATCH", 5, HTTP_OTHER}, {"TRACE", 5, HTTP_OTHER},
 };
 
 static bool is(uint8_t c, unsigned wanted)
 {
 	return class[c] & wanted;
+}
+
+bool http_is_token(uint8_t c)
+{
+	return is(c, TOKEN);
+}
+
+bool http_is_value(uint8_t c)
+{
+	return is(c, VALUE);
 }
 
 /* `lower` is in small letters. Folds ASCII letters only; the few other characters that this maps onto each
@@ -139,7 +154,7 @@ static int parse_target(struct http_request *r, const char *target, uint32_t len
 {
 	const char *query;
 
-	if (target[0] == '*' && length == 1 && r->method == HTTP_OTHER) {
+	if (target[0] == '*' && length == 1 && r->method == HTTP_OPTIONS) {
 		r->path = (struct http_text){target, 1};
 		return 0;
 	}
@@ -190,20 +205,9 @@ static int parse_request_line(struct http_request *r, const char *line, uint32_t
 /* 1*DIGIT and nothing else: no sign, no list, no space inside (RFC 9110, 8.6; RFC 9112, 6.3 item 5) */
 static int parse_content_length(struct http_request *r)
 {
-	struct http_text text = r->fields[HTTP_CONTENT_LENGTH];
-	bool overflow = false;
+	int rc = http_parse_decimal(r->fields[HTTP_CONTENT_LENGTH], &r->content_length);
 
-	if (!text.length)
-		return -400;
-	for (uint32_t i = 0; i < text.length; i++) {
-		uint8_t digit = (uint8_t)(text.at[i] - '0');
-
-		if (digit > 9)
-			return -400;
-		overflow |= r->content_length > (UINT64_MAX - digit) / 10;
-		r->content_length = r->content_length * 10 + digit;
-	}
-	return overflow ? -413 : 0;
+	return rc == -ERANGE ? -413 : rc ? -400 : 0;
 }
 
 static bool next_list_item(struct http_text *list, struct http_text *item)
@@ -271,10 +275,31 @@ static int parse_field(struct http_request *r, const char *line, uint32_t length
 		return 0;
 	if (field == HTTP_CONNECTION)
 		parse_connection(text, &options->close, &options->keep);
-	if (r->fields[field].at)
-		return known_fields[field].once ? -400 : 0;
-	r->fields[field] = text;
+	if (r->fields[field].at && known_fields[field].once)
+		return -400;
+	if (!r->fields[field].at)
+		r->fields[field] = text;
+	if (field == HTTP_IF_MATCH)
+		return http_add_tags(&r->if_match, text, false);
+	if (field == HTTP_IF_NONE_MATCH)
+		return http_add_tags(&r->if_none_match, text, true);
 	return 0;
+}
+
+/* `chunked` once, and as the last coding, or the body has no end (RFC 9112, 6.1 and 6.3 item 4). Other
+ * codings before it are well-formed and not known here. */
+static int check_codings(struct http_text list)
+{
+	struct http_text item;
+	bool chunked = false;
+	int codings = 0;
+
+	for (; next_list_item(&list, &item); codings++) {
+		if (chunked)
+			return -400;
+		chunked = item.length == 7 && equals_folded(item.at, "chunked", 7);
+	}
+	return !chunked ? -400 : codings > 1 ? -501 : 0;
 }
 
 /* Where the body ends must be beyond doubt (RFC 9112, 6.1 and 6.3). */
@@ -283,7 +308,8 @@ static int check_framing(struct http_request *r)
 	if (r->fields[HTTP_TRANSFER_ENCODING].at) {
 		if (r->fields[HTTP_CONTENT_LENGTH].at || r->http_1_0)
 			return -400;
-		return -501;
+		r->chunked = true;
+		return check_codings(r->fields[HTTP_TRANSFER_ENCODING]);
 	}
 	return r->fields[HTTP_CONTENT_LENGTH].at ? parse_content_length(r) : 0;
 }
@@ -308,7 +334,7 @@ static int check_expect(struct http_request *r)
 		return 0; /* RFC 9110, 10.1.1: to be ignored from HTTP/1.0 */
 	if (expect.length != 12 || !equals_folded(expect.at, "100-continue", 12))
 		return -417;
-	r->expect_continue = r->content_length > 0;
+	r->expect_continue = r->content_length > 0 || r->chunked;
 	return 0;
 }
 
@@ -318,7 +344,9 @@ int http_parse(struct http_request *r, const char *head, uint32_t length)
 	struct connection_options options = {false, false};
 	int rc;
 
-	*r = (struct http_request){.method = HTTP_OTHER};
+	memset(r, 0, offsetof(struct http_request, if_match));
+	r->if_match.present = r->if_match.any = r->if_none_match.present = r->if_none_match.any = false;
+	r->if_match.n = r->if_none_match.n = 0;
 	for (;;) {
 		/* http_scan() has seen that each LF is there and has its CR. */
 		const char *lf = memchr(line, '\n', (size_t)(end - line));
@@ -340,7 +368,7 @@ int http_parse(struct http_request *r, const char *head, uint32_t length)
 	return 0;
 }
 
-static int hex_digit(uint8_t c)
+int http_hex_digit(uint8_t c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -358,8 +386,8 @@ int http_percent_decode(struct http_text text, uint8_t *out, uint32_t room)
 		if (c == '%') {
 			int high, low;
 
-			if (text.length - i < 3 || (high = hex_digit((uint8_t)text.at[i + 1])) < 0 ||
-			    (low = hex_digit((uint8_t)text.at[i + 2])) < 0)
+			if (text.length - i < 3 || (high = http_hex_digit((uint8_t)text.at[i + 1])) < 0 ||
+			    (low = http_hex_digit((uint8_t)text.at[i + 2])) < 0)
 				return -EINVAL;
 			c = (uint8_t)(high << 4 | low);
 			i += 2;

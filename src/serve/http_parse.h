@@ -17,9 +17,7 @@
 #ifndef SERVE_HTTP_PARSE_H
 #define SERVE_HTTP_PARSE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "serve/http_fields.h"
 
 #define HTTP_LINE_MAX 8192  /* bytes of the request line, else 414 */
 #define HTTP_HEAD_MAX 16384 /* bytes of a head, else 431 */
@@ -31,6 +29,7 @@ enum http_method {
 	HTTP_PUT,
 	HTTP_POST,
 	HTTP_DELETE,
+	HTTP_OPTIONS,
 	HTTP_OTHER, /* known to RFC 9110 or 5789, used by nothing here */
 };
 
@@ -41,12 +40,11 @@ enum http_field {
 	HTTP_TRANSFER_ENCODING,
 	HTTP_CONNECTION,
 	HTTP_EXPECT,
+	HTTP_RANGE,
+	HTTP_IF_RANGE,
+	HTTP_IF_MATCH,
+	HTTP_IF_NONE_MATCH,
 	HTTP_FIELDS,
-};
-
-struct http_text {
-	const char *at; /* NULL: absent */
-	uint32_t length;
 };
 
 struct http_request {
@@ -54,10 +52,12 @@ struct http_request {
 	bool http_1_0;
 	bool keep_alive;      /* the client lets us keep the connection */
 	bool expect_continue; /* it waits for 100 before it sends the body */
+	bool chunked;         /* the body ends where chunk.h says; else it has content_length bytes */
 	uint64_t content_length;
 	struct http_text path;                /* begins with '/', percent-encoded as sent; "*" of OPTIONS */
 	struct http_text query;               /* what stands behind '?' */
 	struct http_text fields[HTTP_FIELDS]; /* without white space around; the first line of several */
+	struct http_tags if_match, if_none_match;
 };
 
 struct http_scan {
@@ -79,5 +79,10 @@ int http_parse(struct http_request *request, const char *head, uint32_t length);
  * than `room`.
  */
 int http_percent_decode(struct http_text text, uint8_t *out, uint32_t room);
+
+/* Characters of a token, and of a field's value (RFC 9110, 5.5 and 5.6.2). */
+bool http_is_token(uint8_t c);
+bool http_is_value(uint8_t c);
+int http_hex_digit(uint8_t c); /* its value, or -1 */
 
 #endif

@@ -127,16 +127,26 @@ static char *put_status(char *at, uint16_t status)
 		return PUT(at, "HTTP/1.1 201 Created\r\n");
 	case 204:
 		return PUT(at, "HTTP/1.1 204 No Content\r\n");
+	case 206:
+		return PUT(at, "HTTP/1.1 206 Partial Content\r\n");
+	case 304:
+		return PUT(at, "HTTP/1.1 304 Not Modified\r\n");
 	case 400:
 		return PUT(at, "HTTP/1.1 400 Bad Request\r\n");
 	case 404:
 		return PUT(at, "HTTP/1.1 404 Not Found\r\n");
 	case 405:
 		return PUT(at, "HTTP/1.1 405 Method Not Allowed\r\n");
+	case 408:
+		return PUT(at, "HTTP/1.1 408 Request Timeout\r\n");
+	case 412:
+		return PUT(at, "HTTP/1.1 412 Precondition Failed\r\n");
 	case 413:
 		return PUT(at, "HTTP/1.1 413 Content Too Large\r\n");
 	case 414:
 		return PUT(at, "HTTP/1.1 414 URI Too Long\r\n");
+	case 416:
+		return PUT(at, "HTTP/1.1 416 Range Not Satisfiable\r\n");
 	case 417:
 		return PUT(at, "HTTP/1.1 417 Expectation Failed\r\n");
 	case 431:
@@ -183,17 +193,35 @@ static char *put_content(char *at, const struct reply *r)
 {
 	const char *type = r->body == REPLY_TEXT ? "text/plain" : r->type;
 
-	if (r->status == 405) {
-		at = PUT(at, "Allow: ");
-		at = put_string(at, r->type);
-		at = PUT(at, "\r\n");
-	} else if (type && r->body != REPLY_EMPTY) {
+	if (type && r->body != REPLY_EMPTY) {
 		at = PUT(at, "Content-Type: ");
 		at = put_string(at, type);
 		at = PUT(at, "\r\n");
 	}
 	at = PUT(at, "Content-Length: ");
 	at = put_decimal(at, body_length(r));
+	return PUT(at, "\r\n");
+}
+
+static char *put_content_range(char *at, const struct reply *r)
+{
+	at = PUT(at, "Content-Range: bytes ");
+	if (r->status == 206) {
+		at = put_decimal(at, r->first);
+		at = PUT(at, "-");
+		at = put_decimal(at, r->first + r->length - 1);
+	} else {
+		at = PUT(at, "*");
+	}
+	at = PUT(at, "/");
+	at = put_decimal(at, r->total);
+	return PUT(at, "\r\n");
+}
+
+static char *put_allow(char *at, const struct reply *r)
+{
+	at = PUT(at, "Allow: ");
+	at = put_string(at, r->allow);
 	return PUT(at, "\r\n");
 }
 
@@ -204,8 +232,12 @@ uint32_t reply_format(const struct reply *r, const struct reply_date *date, char
 	if (r->status == 100) /* RFC 9110, 15.2: an interim response ends here */
 		return (uint32_t)(PUT(at, "\r\n") - out);
 	at = put_bytes(at, date->line, REPLY_DATE_LENGTH);
-	if (r->status != 204) /* RFC 9110, 8.6: no Content-Length in it */
+	if (r->status != 204 && r->status != 304) /* RFC 9110, 8.6 and 15.4.5: no Content-Length in it */
 		at = put_content(at, r);
+	if (r->status == 206 || r->status == 416)
+		at = put_content_range(at, r);
+	if (r->allow)
+		at = put_allow(at, r);
 	if (r->version && r->body != REPLY_SEQUENCE) {
 		at = PUT(at, "ETag: \"");
 		at = put_hex(at, r->version);

@@ -28,6 +28,8 @@ struct reply {
 	uint64_t round;   /* must be durable before a byte leaves */
 	uint64_t version; /* ETag if not 0; the number of REPLY_SEQUENCE */
 	uint64_t length;  /* of the body */
+	uint64_t first;   /* of 206: where in the value the body begins */
+	uint64_t total;   /* of 206 and 416: length of the value */
 	uint16_t status;
 	uint8_t body;       /* enum reply_body */
 	bool close : 1;     /* the last one on this connection */
@@ -36,7 +38,8 @@ struct reply {
 	bool retry : 1;     /* Retry-After: 1 */
 	bool on_heap : 1;   /* bytes or slices are at `heap`, which is ours */
 	uint32_t slices;
-	const char *type; /* Content-Type; NULL: none. Of 405: the methods for Allow */
+	const char *type;  /* Content-Type; NULL: none */
+	const char *allow; /* methods; NULL: not told */
 	union {
 		const char *text;
 		void *heap;

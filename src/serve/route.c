@@ -73,6 +73,8 @@ static int route_log(struct http_text rest, struct request *r, const char **why)
 
 static bool has_method(const struct request *r)
 {
+	if (r->method == HTTP_OPTIONS)
+		return true;
 	switch (r->resource) {
 	case RESOURCE_KEY:
 		return r->method != HTTP_POST && r->method != HTTP_OTHER;
@@ -86,13 +88,30 @@ static bool has_method(const struct request *r)
 const char *route_methods(enum resource resource)
 {
 	static const char *const methods[RESOURCES] = {
-	    [RESOURCE_KEY] = "GET, HEAD, PUT, DELETE",
-	    [RESOURCE_STREAM] = "POST",
-	    [RESOURCE_ENTRY] = "GET, HEAD",
-	    [RESOURCE_METRICS] = "GET, HEAD",
+	    [RESOURCE_KEY] = "GET, HEAD, PUT, DELETE, OPTIONS",
+	    [RESOURCE_STREAM] = "POST, OPTIONS",
+	    [RESOURCE_ENTRY] = "GET, HEAD, OPTIONS",
+	    [RESOURCE_METRICS] = "GET, HEAD, OPTIONS",
+	    [RESOURCE_SERVER] = "GET, HEAD, PUT, POST, DELETE, OPTIONS",
 	};
 
 	return methods[resource];
+}
+
+/* What of the fields outlives the head. */
+static void take_fields(const struct http_request *http, struct request *r)
+{
+	r->range.kind = HTTP_RANGE_NONE;
+	if (http->fields[HTTP_RANGE].at && http->method == HTTP_GET) {
+		r->range = http_parse_range(http->fields[HTTP_RANGE]);
+		r->has_if_range = http->fields[HTTP_IF_RANGE].at != NULL;
+		r->if_range = r->has_if_range ? http_strong_tag(http->fields[HTTP_IF_RANGE]) : 0;
+	}
+	r->if_match.present = r->if_none_match.present = false;
+	if (http->if_match.present)
+		r->if_match = http->if_match;
+	if (http->if_none_match.present)
+		r->if_none_match = http->if_none_match;
 }
 
 int route(const struct http_request *http, struct request *r, const char **why)
@@ -104,6 +123,7 @@ int route(const struct http_request *http, struct request *r, const char **why)
 	r->keep_alive = http->keep_alive;
 	r->http_1_0 = http->http_1_0;
 	r->name_length = 0;
+	take_fields(http, r);
 	*why = "";
 	if (take_prefix(&path, "/kv/")) {
 		r->resource = RESOURCE_KEY;
@@ -112,6 +132,8 @@ int route(const struct http_request *http, struct request *r, const char **why)
 		rc = route_log(path, r, why);
 	} else if (take_prefix(&path, "/metrics") && !path.length) {
 		r->resource = RESOURCE_METRICS;
+	} else if (*path.at == '*') {
+		r->resource = RESOURCE_SERVER;
 	} else {
 		*why = "there are /kv/KEY, /log/STREAM, /log/STREAM/SEQ and /metrics\n";
 		return -404;

@@ -6,6 +6,9 @@
  *	/log/STREAM          POST                   STREAM: one path segment
  *	/log/STREAM/SEQ      GET HEAD
  *	/metrics             GET HEAD
+ *	*                    (OPTIONS alone)
+ *
+ * Each has OPTIONS, which tells the methods.
  */
 #ifndef SERVE_ROUTE_H
 #define SERVE_ROUTE_H
@@ -18,6 +21,7 @@ enum resource {
 	RESOURCE_STREAM,
 	RESOURCE_ENTRY,
 	RESOURCE_METRICS,
+	RESOURCE_SERVER, /* "*" */
 	RESOURCES,
 };
 
@@ -26,6 +30,10 @@ struct request {
 	enum http_method method;
 	enum resource resource;
 	bool keep_alive, http_1_0;
+	bool has_if_range;
+	uint64_t if_range;       /* a version; 0: none that can match */
+	struct http_range range; /* of GET */
+	struct http_tags if_match, if_none_match;
 	uint64_t sequence; /* of an entry */
 	uint32_t name_length;
 	uint8_t name[PASTE_KEY_MAX]; /* key or stream */
@@ -34,7 +42,7 @@ struct request {
 /* Fill in resource, name and sequence. 0, or a negative status code and a sentence why. */
 int route(const struct http_request *http, struct request *r, const char **why);
 
-/* "GET, HEAD, PUT, DELETE": of the field Allow. */
+/* "GET, HEAD, PUT, DELETE, OPTIONS": of the field Allow. */
 const char *route_methods(enum resource resource);
 
 #endif

@@ -47,6 +47,7 @@ void service_close(struct service *s)
 	body_pool_close(s);
 	reply_pool_close(&s->replies);
 	free(s->sends);
+	free(s->cut);
 	free(s);
 }
 

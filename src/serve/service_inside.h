@@ -13,16 +13,18 @@
 #define SERVE_SERVICE_INSIDE_H
 
 #include "base/link.h"
+#include "serve/chunk.h"
 #include "serve/http_parse.h"
 #include "serve/reply.h"
 #include "serve/route.h"
 #include "serve/service.h"
 
-#define PIPELINE_MAX 128        /* replies that may wait before we stop to read requests */
-#define DRAIN_MAX (64 * 1024)   /* bytes of a refused body that are read to keep the connection */
-#define ROOM_WAIT_US 2000000    /* a body waits so long for room, see body.c */
-#define STARVED_FAIL_US 1000000 /* bodies make no progress for want of buffers: one is given up */
-#define ROUNDS_UNDER_WAY 2      /* commits that are not durable, where durability takes time */
+#define PIPELINE_MAX 128         /* replies that may wait before we stop to read requests */
+#define DRAIN_MAX (64 * 1024)    /* bytes of a refused body that are read to keep the connection */
+#define CHUNKED_STEP (64 * 1024) /* bytes of a body of unknown length that are let in at a time */
+#define ROOM_WAIT_US 2000000     /* a body waits so long for room, see body.c */
+#define STARVED_FAIL_US 1000000  /* bodies make no progress for want of buffers: one is given up */
+#define ROUNDS_UNDER_WAY 2       /* commits that are not durable, where durability takes time */
 
 enum connection_state {
 	READ_HEAD,
@@ -52,6 +54,7 @@ struct connection {
 	bool paused : 1;
 	bool eof : 1;
 	bool wants_continue : 1; /* 100 is due when the body is let in */
+	bool chunked : 1;        /* the body under way: `chunk` says where it ends */
 
 	/* A head that arrived in pieces. */
 	char *gathered;
@@ -61,8 +64,9 @@ struct connection {
 	/* A body that arrives in several slices. */
 	struct request *request;
 	struct paste_body body;
-	uint64_t body_left;
-	int64_t since; /* WAIT_ROOM: when it began */
+	struct chunk_scan chunk;
+	uint64_t body_left; /* let in (of a body to skip: to be read at most) and not arrived */
+	int64_t since;      /* WAIT_ROOM: when it began */
 };
 
 struct service {
@@ -87,6 +91,8 @@ struct service {
 	struct reply_pool replies;
 	struct paste_send *sends; /* grows to the largest reply's number of pieces */
 	uint32_t sends_room;
+	struct paste_ref *cut; /* slices of which only a range is sent */
+	uint32_t cut_room;
 
 	uint64_t open_round; /* the latest round that a change of ours belongs to */
 	uint64_t committed, durable;
@@ -122,6 +128,9 @@ void slice_advance(struct service *s, struct paste_ref *slice, uint32_t n);
 /* The current request's body, which is not all here. `has_begun`: something of it is. */
 void body_begin(struct service *s, struct connection *c, const struct http_request *http, bool has_begun);
 void body_read(struct service *s, struct connection *c, struct paste_ref *rest);
+/* Read over the body of a request that is answered already, of which nothing was looked at. */
+void body_skip(struct connection *c, const struct http_request *http);
+void body_skip_read(struct service *s, struct connection *c, struct paste_ref *rest);
 /* Slices and request go; what has not arrived stays in body_left. */
 void body_free(struct service *s, struct connection *c);
 void body_check_rooms(struct service *s);   /* let in those that there is room for now */
@@ -148,6 +157,14 @@ void answer_list(struct service *s, struct connection *c); /* look at it in this
 
 /* metrics.c: the text, on the heap; NULL if out of memory. */
 char *metrics_text(struct service *s, size_t *length);
+
+/* Bytes of the largest body that can be stored. */
+static inline uint64_t service_body_max(const struct service *s)
+{
+	uint64_t value = paste_store_value_max(s->store);
+
+	return value < s->max_body ? value : s->max_body;
+}
 
 /* The round that covers every change made so far, for replies computed from all of them. */
 static inline uint64_t service_round(const struct service *s)

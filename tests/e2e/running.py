@@ -198,7 +198,7 @@ class Client:
             assert name not in fields, f'{name} twice'
             fields[name] = value.decode().strip()
         body = b''
-        if status >= 200 and status != 204 and to != 'HEAD':
+        if status >= 200 and status not in (204, 304) and to != 'HEAD':
             length = int(fields['content-length'])
             body = self.input.read(length)
             assert len(body) == length, 'a body was cut short'

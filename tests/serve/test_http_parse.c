@@ -154,9 +154,23 @@ static const struct {
     {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length : 5\r\n" END},
 
     /* Transfer-Encoding */
-    {-501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END},
-    {-501, "PUT / HTTP/1.1\r\n" HOST "transfer-encoding: xchunked\r\n" END},
-    {-501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n" END},
+    {0, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END},
+    {0, "PUT / HTTP/1.1\r\n" HOST "transfer-encoding: \t Chunked , \r\n" END},
+    {-501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n" END},
+    {-501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity, chunked\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, gzip\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked;q=1\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chun ked\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n" END},
+    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n" END},
     {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n" END},
     {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: identity\r\n" END},
     {-400, "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n" END},
@@ -165,6 +179,15 @@ static const struct {
     {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding:\x0b"
 	   "chunked\r\n" END},
     {-400, "PUT / HTTP/1.1\r\n" HOST "X: y\nTransfer-Encoding: chunked\r\n" END},
+
+    /* conditions and ranges */
+    {0, "GET / HTTP/1.1\r\n" HOST "If-Match: \"1\"\r\nif-match: \"2\"\r\nIf-None-Match: *\r\n" END},
+    {-400, "GET / HTTP/1.1\r\n" HOST "If-Match: 1\r\n" END},
+    {-400, "GET / HTTP/1.1\r\n" HOST "If-None-Match: *\r\nIf-None-Match: \"1\"\r\n" END},
+    {0, "GET / HTTP/1.1\r\n" HOST "Range: bytes=0-1\r\nIf-Range: \"1\"\r\n" END},
+    {0, "GET / HTTP/1.1\r\n" HOST "Range: nonsense\r\n" END},
+    {-400, "GET / HTTP/1.1\r\n" HOST "Range: bytes=0-1\r\nRange: bytes=0-1\r\n" END},
+    {-400, "GET / HTTP/1.1\r\n" HOST "If-Range: \"1\"\r\nIf-Range: \"2\"\r\n" END},
 
     /* Expect */
     {0, "PUT / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 5\r\n" END},
@@ -225,8 +248,31 @@ static void what_a_head_says_is_read(void **state)
 	assert_true(text_is(r.fields[HTTP_HOST], "one"));
 	assert_int_equal(r.content_length, 123);
 	assert_true(r.expect_continue);
+	assert_false(r.chunked);
+	assert_false(r.if_match.present || r.if_none_match.present);
 	assert_true(r.keep_alive);
 	assert_false(r.http_1_0);
+}
+
+static void conditions_are_read_from_all_their_lines(void **state)
+{
+	struct http_request r;
+	static const char with[] =
+	    "PUT /a HTTP/1.1\r\nHost: one\r\nTransfer-Encoding: chunked\r\n"
+	    "If-Match: \"1\", \"2\"\r\nIf-None-Match: W/\"3\"\r\nIF-MATCH: \"4\"\r\n\r\n";
+	static const char without[] = "PUT /a HTTP/1.1\r\nHost: one\r\n\r\n";
+
+	memset(&r, 0xff, sizeof(r)); /* what was there before does not matter */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(parse(&r, with, sizeof(with) - 1, 1000), 0);
+		assert_int_equal(r.if_match.n, 3);
+		assert_true(http_tags_match(&r.if_match, 4));
+		assert_int_equal(r.if_none_match.n, 1);
+		assert_true(http_tags_match(&r.if_none_match, 3));
+		assert_true(r.chunked);
+		assert_int_equal(parse(&r, without, sizeof(without) - 1, 1000), 0);
+		assert_false(r.if_match.present || r.if_none_match.present || r.chunked);
+	}
 }
 
 static void an_absolute_target_without_path_is_the_root(void **state)
@@ -337,6 +383,7 @@ int main(void)
 	    cmocka_unit_test(heads_are_accepted_or_refused_at_every_split),
 	    cmocka_unit_test(a_nul_is_refused_anywhere),
 	    cmocka_unit_test(what_a_head_says_is_read),
+	    cmocka_unit_test(conditions_are_read_from_all_their_lines),
 	    cmocka_unit_test(an_absolute_target_without_path_is_the_root),
 	    cmocka_unit_test(a_connection_is_kept_as_asked),
 	    cmocka_unit_test(too_much_is_refused),

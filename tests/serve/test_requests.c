@@ -12,6 +12,10 @@
 #define OCTETS "Content-Type: application/octet-stream\r\n"
 #define TEXT "Content-Type: text/plain\r\n"
 #define CLOSE "Connection: close\r\n"
+#define PARTIAL "HTTP/1.1 206 Partial Content\r\n" DATE OCTETS
+#define NOT_MODIFIED "HTTP/1.1 304 Not Modified\r\n" DATE
+#define FAILED "HTTP/1.1 412 Precondition Failed\r\n" DATE TEXT "Content-Length: 28\r\n\r\n"
+#define FAILED_TEXT "the condition does not hold\n"
 
 static const struct {
 	const char *what, *in, *out;
@@ -54,7 +58,7 @@ static const struct {
      "GET /log/s/3 HTTP/1.1\r\n" H "\r\n",
      CREATED "Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{\"seq\":1}\n" CREATED
 	     "Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{\"seq\":2}\n" OK OCTETS
-	     "Content-Length: 3\r\n\r\ntwo"
+	     "Content-Length: 3\r\nETag: \"2\"\r\n\r\ntwo"
 	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 14\r\n\r\nno such entry\n"},
     {"close is obeyed, what follows is not read",
      "GET /kv/a HTTP/1.1\r\n" H "Connection: close\r\n\r\nGET /kv/a HTTP/1.1\r\n" H "\r\n",
@@ -75,12 +79,13 @@ static const struct {
     {"methods that a resource has not; the connection goes on, a body is passed over",
      "POST /kv/a HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nxyz"
      "PUT /log/a HTTP/1.1\r\n" H "\r\n"
-     "OPTIONS /log/a/1 HTTP/1.1\r\n" H "\r\n"
+     "TRACE /log/a/1 HTTP/1.1\r\n" H "\r\n"
      "DELETE /metrics HTTP/1.1\r\n" H "\r\n",
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Allow: GET, HEAD, PUT, DELETE\r\nContent-Length: 0\r\n\r\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Allow: POST\r\nContent-Length: 0\r\n\r\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Allow: GET, HEAD\r\nContent-Length: 0\r\n\r\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Allow: GET, HEAD\r\nContent-Length: 0\r\n\r\n"},
+     "HTTP/1.1 405 Method Not Allowed\r\n" DATE
+     "Content-Length: 0\r\nAllow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n"
+     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: POST, OPTIONS\r\n\r\n"
+     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n"
+     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n"},
     {"a body where none belongs is passed over",
      "GET /kv/a HTTP/1.1\r\n" H "Content-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n"
      "DELETE /kv/a HTTP/1.1\r\n" H "\r\n",
@@ -114,11 +119,108 @@ static const struct {
      "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 40\r\n" CLOSE
      "\r\nthis is no well-formed HTTP/1.1 request\n",
      true},
-    {"a transfer coding ends the connection",
-     "PUT /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    {"a transfer coding that is not known ends the connection",
+     "PUT /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
      "HTTP/1.1 501 Not Implemented\r\n" DATE TEXT "Content-Length: 50\r\n" CLOSE
      "\r\nthis method or transfer coding is not implemented\n",
      true},
+    {"two lengths end the connection",
+     "PUT /kv/a HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 40\r\n" CLOSE
+     "\r\nthis is no well-formed HTTP/1.1 request\n",
+     true},
+    {"what OPTIONS tells",
+     "OPTIONS * HTTP/1.1\r\n" H "\r\n"
+     "OPTIONS /kv/a HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n{}"
+     "OPTIONS /log/a HTTP/1.1\r\n" H "\r\n",
+     NO_CONTENT "Allow: GET, HEAD, PUT, POST, DELETE, OPTIONS\r\n\r\n" NO_CONTENT
+		"Allow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n" NO_CONTENT "Allow: POST, OPTIONS\r\n\r\n"},
+    {"chunked bodies",
+     "PUT /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+     "3;x=y\r\nxyz\r\n5\r\n\r\n0\r\n\r\n0\r\nTrailer: t\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "\r\n"
+     "POST /log/s HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+     "GET /log/s/1 HTTP/1.1\r\n" H "\r\n",
+     CREATED "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" OK OCTETS
+	     "Content-Length: 8\r\nETag: \"1\"\r\n\r\nxyz\r\n0\r\n" CREATED
+	     "Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{\"seq\":1}\n" OK OCTETS
+	     "Content-Length: 0\r\nETag: \"1\"\r\n\r\n"},
+    {"a chunked body where none belongs, or that is refused, is passed over",
+     "GET /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n12\r\nGET / HTTP/1.1\r\n\r\n\r\n0\r\n\r\n"
+     "POST /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+     "DELETE /kv/a HTTP/1.1\r\n" H "\r\n",
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"
+     "HTTP/1.1 405 Method Not Allowed\r\n" DATE
+     "Content-Length: 0\r\nAllow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"},
+    {"chunks that are not well-formed end the connection, and nothing is stored",
+     "PUT /kv/a HTTP/1.1\r\n" H
+     "Transfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\nGET /kv/a HTTP/1.1\r\n\r\n",
+     "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 31\r\n" CLOSE
+     "\r\nthe chunks are not well-formed\n",
+     true},
+    {"bad chunks behind an answered request end the connection",
+     "GET /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "\r\n",
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n", true},
+    {"a chunk that is too large is refused before it comes",
+     "PUT /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1869e\r\nabc",
+     "HTTP/1.1 413 Content Too Large\r\n" DATE TEXT "Content-Length: 45\r\n" CLOSE
+     "\r\nthe body is larger than this service accepts\n",
+     true},
+    {"ranges",
+     "PUT /kv/a HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\n0123456789"
+     "GET /kv/a HTTP/1.1\r\n" H "Range: bytes=2-4\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "Range: bytes=-3\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "Range: bytes=9-\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "Range: bytes=10-\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "Range: bytes=0-1,3-4\r\n\r\n"
+     "HEAD /kv/a HTTP/1.1\r\n" H "Range: bytes=2-4\r\n\r\n",
+     CREATED
+     "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" PARTIAL
+     "Content-Length: 3\r\nContent-Range: bytes 2-4/10\r\nETag: \"1\"\r\n\r\n234" PARTIAL
+     "Content-Length: 3\r\nContent-Range: bytes 7-9/10\r\nETag: \"1\"\r\n\r\n789" PARTIAL
+     "Content-Length: 1\r\nContent-Range: bytes 9-9/10\r\nETag: \"1\"\r\n\r\n9"
+     "HTTP/1.1 416 Range Not Satisfiable\r\n" DATE TEXT
+     "Content-Length: 31\r\nContent-Range: bytes */10\r\n\r\nno byte of this range is there\n" OK OCTETS
+     "Content-Length: 10\r\nETag: \"1\"\r\n\r\n0123456789" OK OCTETS
+     "Content-Length: 10\r\nETag: \"1\"\r\n\r\n"},
+    {"a range if the value is still the same",
+     "POST /log/s HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\n0123456789"
+     "GET /log/s/1 HTTP/1.1\r\n" H "Range: bytes=2-4\r\nIf-Range: \"1\"\r\n\r\n"
+     "GET /log/s/1 HTTP/1.1\r\n" H "Range: bytes=2-4\r\nIf-Range: \"2\"\r\n\r\n"
+     "GET /log/s/1 HTTP/1.1\r\n" H "Range: bytes=2-4\r\nIf-Range: W/\"1\"\r\n\r\n",
+     CREATED "Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{\"seq\":1}\n" PARTIAL
+	     "Content-Length: 3\r\nContent-Range: bytes 2-4/10\r\nETag: \"1\"\r\n\r\n234" OK OCTETS
+	     "Content-Length: 10\r\nETag: \"1\"\r\n\r\n0123456789" OK OCTETS
+	     "Content-Length: 10\r\nETag: \"1\"\r\n\r\n0123456789"},
+    {"a client's copy that is still right",
+     "PUT /kv/a HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
+     "GET /kv/a HTTP/1.1\r\n" H "If-None-Match: \"7\", W/\"1\"\r\n\r\n"
+     "HEAD /kv/a HTTP/1.1\r\n" H "If-None-Match: *\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "If-None-Match: \"2\"\r\n\r\n"
+     "GET /kv/b HTTP/1.1\r\n" H "If-None-Match: *\r\nIf-Match: *\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "If-Match: \"1\"\r\n\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "If-Match: W/\"1\"\r\nRange: bytes=0-0\r\n\r\n"
+     "HEAD /kv/a HTTP/1.1\r\n" H "If-Match: \"2\"\r\n\r\n",
+     CREATED "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" NOT_MODIFIED "ETag: \"1\"\r\n\r\n" NOT_MODIFIED
+	     "ETag: \"1\"\r\n\r\n" OK OCTETS "Content-Length: 1\r\nETag: \"1\"\r\n\r\nx"
+	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n" OK OCTETS
+	     "Content-Length: 1\r\nETag: \"1\"\r\n\r\nx" FAILED FAILED_TEXT FAILED},
+    {"changes on a condition",
+     "PUT /kv/a HTTP/1.1\r\n" H "If-Match: *\r\nContent-Length: 1\r\n\r\nx"
+     "PUT /kv/a HTTP/1.1\r\n" H "If-None-Match: *\r\nContent-Length: 1\r\n\r\nx"
+     "PUT /kv/a HTTP/1.1\r\n" H "If-None-Match: *\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+     "PUT /kv/a HTTP/1.1\r\n" H "If-Match: \"1\"\r\nContent-Length: 1\r\n\r\ny"
+     "PUT /kv/a HTTP/1.1\r\n" H "If-Match: \"1\"\r\nContent-Length: 1\r\n\r\nz"
+     "DELETE /kv/a HTTP/1.1\r\n" H "If-Match: \"1\"\r\n\r\n"
+     "DELETE /kv/a HTTP/1.1\r\n" H "If-None-Match: \"2\"\r\n\r\n"
+     "DELETE /kv/a HTTP/1.1\r\n" H "If-Match: \"7\", \"2\"\r\n\r\n"
+     "DELETE /kv/a HTTP/1.1\r\n" H "If-Match: \"2\"\r\n\r\n",
+     FAILED FAILED_TEXT CREATED
+     "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" FAILED FAILED_TEXT NO_CONTENT
+     "ETag: \"2\"\r\n\r\n" FAILED FAILED_TEXT FAILED FAILED_TEXT FAILED FAILED_TEXT NO_CONTENT "\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"},
     {"a body too long to be passed over ends the connection",
      "PUT /kv/a HTTP/1.1\r\n" H "Content-Length: 100001\r\n\r\nxxxxxxxxxxxxxxxxxxxxxx",
      "HTTP/1.1 413 Content Too Large\r\n" DATE TEXT "Content-Length: 45\r\n" CLOSE
@@ -218,6 +320,74 @@ static void large_bodies_come_back_whole(void **state)
 		assert_memory_equal(got, expected, strlen(expected));
 		assert_string_equal(got + strlen(expected), body);
 		free(request);
+		harness_end(&h);
+	}
+}
+
+/* Every range of values in slices of every shape: what is sent is the range, and no buffer is lost. */
+static void ranges_of_large_values(void **state)
+{
+	static const uint32_t pieces[] = {0, 700, 1999};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct harness h = harness_begin();
+		char *request = big_request("PUT /kv/big HTTP/1.1\r\n", 9000, 3), ask[200];
+		const char *body = strstr(request, "\r\n\r\n") + 4;
+
+		fake_stack_set_piece(h.stack, pieces[i]);
+		harness_ask(&h, request);
+		struct fake_conn *c = fake_connect(h.stack);
+		for (uint32_t first = 0; first < 9000; first += 173) {
+			for (uint32_t last = first; last < 9100; last += 1 + last / 3) {
+				uint32_t end = last < 9000 ? last + 1 : 9000;
+
+				sprintf(ask, "GET /kv/big HTTP/1.1\r\n" H "Range: bytes=%u-%u\r\n\r\n", first,
+					last);
+				fake_client_says(c, ask);
+				harness_run(&h);
+				const char *got = fake_client_got(c, NULL), *at = strstr(got, "\r\n\r\n") + 4;
+				assert_memory_equal(got + 9, "206", 3);
+				assert_int_equal(strlen(at), end - first);
+				assert_memory_equal(at, body + first, end - first);
+				fake_client_forgets(c);
+			}
+		}
+		free(request);
+		harness_end(&h);
+	}
+}
+
+/* Chunks of all sizes, in pieces of all sizes. */
+static void chunked_bodies_come_back_whole(void **state)
+{
+	static const uint32_t chunks[] = {1, 2, 100, 2047, 2048, 2049, 30000}, pieces[] = {1, 7, 2000, 0};
+
+	for (size_t i = 0; i < 7 * 4; i++) {
+		struct harness h = harness_begin_sized(8192, 2048, 100000);
+		uint32_t chunk = chunks[i % 7], piece = pieces[i / 7];
+		uint32_t length =
+		    chunk == 1 || (piece && piece < 100) ? 700 : 70000; /* a slice holds a buffer */
+		char *request = malloc(20 * length), *body = malloc(length + 1);
+		size_t n =
+		    (size_t)sprintf(request, "PUT /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n");
+
+		for (uint32_t at = 0; at < length; at++)
+			body[at] = (char)('a' + (at * 7 + at / 1000) % 26);
+		body[length] = 0;
+		for (uint32_t at = 0; at < length; at += chunk) {
+			uint32_t size = chunk < length - at ? chunk : length - at;
+
+			n += (size_t)sprintf(request + n, "%x\r\n%.*s\r\n", size, (int)size, body + at);
+		}
+		sprintf(request + n, "0\r\n\r\nGET /kv/a HTTP/1.1\r\n" H "\r\n");
+		fake_stack_set_piece(h.stack, piece);
+		const char *got = harness_ask(&h, request);
+		assert_memory_equal(got + 9, "201", 3);
+		got = strstr(got, "\r\n\r\n") + 4;
+		assert_memory_equal(got + 9, "200", 3);
+		assert_string_equal(strstr(got, "\r\n\r\n") + 4, body);
+		free(request);
+		free(body);
 		harness_end(&h);
 	}
 }
@@ -325,9 +495,13 @@ static void metrics_are_well_formed(void **state)
 
 static void clients_that_leave_leave_nothing_behind(void **state)
 {
-	static const char request[] = "PUT /kv/a HTTP/1.1\r\n" H "Content-Length: 5000\r\n\r\nxyz";
+	static const char *const requests[] = {
+	    "PUT /kv/a HTTP/1.1\r\n" H "Content-Length: 5000\r\n\r\nxyz",
+	    "PUT /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nxyz\r\n0\r\nX: y\r\n\r",
+	};
+	const char *request = requests[0];
 
-	for (size_t cut = 1; cut < sizeof(request); cut++) {
+	for (size_t cut = 1; request; cut++) {
 		struct harness h = harness_begin();
 		struct fake_conn *ends = fake_connect(h.stack), *resets = fake_connect(h.stack);
 
@@ -341,6 +515,10 @@ static void clients_that_leave_leave_nothing_behind(void **state)
 		assert_true(fake_client_is_closed(ends));
 		assert_true(fake_client_is_reset(resets));
 		harness_end(&h);
+		if (cut == strlen(request)) {
+			request = request == requests[0] ? requests[1] : NULL;
+			cut = 0;
+		}
 	}
 }
 
@@ -381,6 +559,8 @@ int main(void)
 	    cmocka_unit_test(however_it_arrives),
 	    cmocka_unit_test(split_in_two_anywhere),
 	    cmocka_unit_test(large_bodies_come_back_whole),
+	    cmocka_unit_test(ranges_of_large_values),
+	    cmocka_unit_test(chunked_bodies_come_back_whole),
 	    cmocka_unit_test(names_have_1_to_1024_bytes),
 	    cmocka_unit_test(a_store_that_refuses_is_answered),
 	    cmocka_unit_test(a_refused_body_is_passed_over),

@@ -14,6 +14,9 @@
 #define POST(stream) "POST /log/" stream " HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
 #define GET(path) "GET " path " HTTP/1.1\r\n" H "\r\n"
 #define HEAD(path) "HEAD " path " HTTP/1.1\r\n" H "\r\n"
+#define GET_IF(path, field) "GET " path " HTTP/1.1\r\n" H field "\r\n\r\n"
+#define PUT_IF(key, value, field) "PUT /kv/" key " HTTP/1.1\r\n" H field "\r\nContent-Length: 1\r\n\r\n" value
+#define DELETE_IF(key, field) "DELETE /kv/" key " HTTP/1.1\r\n" H field "\r\n\r\n"
 #define DELETE(key) "DELETE /kv/" key " HTTP/1.1\r\n" H "\r\n"
 
 static struct harness begin_held(void)
@@ -51,6 +54,15 @@ static const struct {
     {PUT("a", "1") DELETE("a"), DELETE("a"), "404 "},
     {POST("s"), GET("/log/s/1"), "200 "},
     {PUT("a", "1"), GET("/metrics"), "200 "},
+    {PUT("a", "1"), GET_IF("/kv/a", "If-None-Match: \"1\""), "304 "},
+    {PUT("a", "1"), GET_IF("/kv/a", "If-Match: \"2\""), "412 "},
+    {PUT("a", "1"), GET_IF("/kv/a", "Range: bytes=0-0"), "206 "},
+    {PUT("a", "1"), GET_IF("/kv/a", "Range: bytes=1-1"), "416 "},
+    {PUT("a", "1"), PUT_IF("a", "2", "If-None-Match: *"), "412 "},
+    {PUT("a", "1"), PUT_IF("a", "2", "If-Match: \"2\""), "412 "},
+    {PUT("a", "1") DELETE("a"), PUT_IF("a", "2", "If-Match: \"1\""), "412 "},
+    {PUT("a", "1"), DELETE_IF("a", "If-Match: \"2\""), "412 "},
+    {POST("s"), GET_IF("/log/s/1", "If-None-Match: \"1\""), "304 "},
 };
 
 static void a_reply_waits_for_what_it_reveals(void **state)
