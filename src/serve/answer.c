@@ -15,7 +15,7 @@
 /* Promise 1: no byte of a reply leaves before all that it reveals is durable. */
 static bool may_leave(const struct service *s, uint64_t round)
 {
-	return !(round > s->durable && SITE(reply_waits_for_round));
+	return !(!rounds_is_durable(s->rounds, round) && SITE(reply_waits_for_round));
 }
 
 void answer_list(struct service *s, struct connection *c)
@@ -308,7 +308,7 @@ void answer_flush(struct service *s, struct connection *c)
 		struct reply *r = c->replies;
 
 		if (!may_leave(s, r->round)) {
-			if (!s->error) {
+			if (!s->rounds->error) {
 				link_append(&s->waiting, &c->turn_link);
 				break;
 			}

@@ -215,7 +215,7 @@ static void metrics(struct service *s, struct connection *c, const struct reques
 		answer_error(s, c, r, -ENOMEM);
 		return;
 	}
-	struct reply *reply = answer(s, c, r, 200, s->error ? 0 : service_round(s));
+	struct reply *reply = answer(s, c, r, 200, s->rounds->error ? 0 : service_round(s));
 	if (!reply) {
 		free(text);
 		return;

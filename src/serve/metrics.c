@@ -32,7 +32,7 @@ static void write_service(FILE *f, const struct service *s)
 	     s->stats.stalled},
 	    {"http_waited_room_total", "counter", "Bodies that waited for room.", s->stats.waited_room},
 	    {"medium_failed", "gauge", "1 when the medium has failed and nothing is stored any more.",
-	     s->error != 0},
+	     s->rounds->error != 0},
 	};
 
 	WRITE(f, metrics);
@@ -181,7 +181,7 @@ char *metrics_text(struct service *s, size_t *length)
 	write_identity(f, &store);
 	write_service(f, s);
 	write_stack(f, &stack);
-	if (!s->error) { /* else they count changes that will never be durable */
+	if (!s->rounds->error) { /* else they count changes that will never be durable */
 		write_store_space(f, &store);
 		write_store_work(f, &store);
 		write_copies(f, &store);

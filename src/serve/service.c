@@ -21,19 +21,23 @@ int service_open(const struct service_options *options, struct service **service
 	link_init(&s->fresh);
 	link_init(&s->waiting);
 
+	int rc = 0;
+	s->rounds = options->rounds;
+	if (!s->rounds) {
+		s->rounds = &s->own_rounds;
+		rc = rounds_init(s->rounds, s->store, err);
+	}
 	int fd = paste_store_wait_fd(s->store);
-	s->rounds_take_time = fd >= 0;
-	int rc = fd >= 0 ? paste_stack_watch(s->stack, fd, SERVICE_STORE_COOKIE) : 0;
+	if (rc == 0 && fd >= 0) {
+		rc = paste_stack_watch(s->stack, fd, SERVICE_STORE_COOKIE);
+		if (rc)
+			paste_fail(err, rc, "cannot wait for the store's rounds");
+	}
 	if (rc) {
 		free(s);
-		return paste_fail(err, rc, "cannot wait for the store's rounds");
+		return rc;
 	}
-	int64_t durable = paste_store_poll(s->store);
-	if (durable < 0) {
-		free(s);
-		return paste_fail(err, (int)durable, "the medium has failed");
-	}
-	s->open_round = s->committed = s->durable = (uint64_t)durable;
+	s->seen_durable = s->rounds->durable;
 	*service = s;
 	return 0;
 }
@@ -93,44 +97,14 @@ static void handle(struct service *s, const struct paste_event *e)
 	}
 }
 
-/* Where durability takes time, a few rounds are under way and the next one collects what comes meanwhile. */
-static bool may_commit(const struct service *s)
+/* Replies whose wait is over: their round is durable, or no round will ever be and they become failures. */
+static void look_at_rounds(struct service *s)
 {
-	if (s->error || s->open_round <= s->committed)
-		return false;
-	return !s->rounds_take_time || s->committed - s->durable < ROUNDS_UNDER_WAY;
-}
-
-static void fail(struct service *s, int error)
-{
-	if (!s->error)
-		s->error = error;
-	/* No round will be durable any more: replies that wait for one become failures. */
-	link_splice(&s->fresh, &s->waiting);
-}
-
-static void commit_and_poll(struct service *s)
-{
-	if (may_commit(s)) {
-		int64_t round = paste_store_commit(s->store);
-
-		if (round < 0)
-			fail(s, (int)round);
-		else
-			s->committed = (uint64_t)round;
-	}
-	/* Where it takes time, rounds of maintenance are to be collected as well. */
-	if (s->error || (s->open_round <= s->durable && !s->rounds_take_time))
+	if (s->seen_durable == s->rounds->durable && s->seen_error == s->rounds->error)
 		return;
-	int64_t durable = paste_store_poll(s->store);
-	if (durable < 0) {
-		fail(s, (int)durable);
-	} else if ((uint64_t)durable > s->durable) {
-		s->durable = (uint64_t)durable;
-		if (s->committed < s->durable) /* maintenance commits, too */
-			s->committed = s->durable;
-		link_splice(&s->fresh, &s->waiting);
-	}
+	s->seen_durable = s->rounds->durable;
+	s->seen_error = s->rounds->error;
+	link_splice(&s->fresh, &s->waiting);
 }
 
 static void flush(struct service *s)
@@ -139,7 +113,7 @@ static void flush(struct service *s)
 		answer_flush(s, link_owner(s->fresh.next, struct connection, turn_link));
 }
 
-int service_turn(struct service *s, struct service_time now, const struct paste_event *events, int n)
+void service_take(struct service *s, struct service_time now, const struct paste_event *events, int n)
 {
 	s->now = now;
 	reply_date_set(&s->date, now.unix_seconds);
@@ -149,15 +123,28 @@ int service_turn(struct service *s, struct service_time now, const struct paste_
 		body_check_rooms(s);
 	if (!link_empty(&s->bodies))
 		body_check_starved(s);
-	/* Replies that leave make room for requests that were held back, which change the store again. */
-	do {
-		commit_and_poll(s);
-		flush(s);
-	} while (may_commit(s));
+}
+
+int service_answer(struct service *s)
+{
+	look_at_rounds(s);
+	flush(s);
 	connection_free_dropped(s);
-	if (s->error)
-		return s->error;
+	if (s->rounds->error)
+		return s->rounds->error;
 	return !link_empty(&s->rooms) || !link_empty(&s->bodies);
+}
+
+int service_turn(struct service *s, struct service_time now, const struct paste_event *events, int n)
+{
+	int ret;
+
+	service_take(s, now, events, n);
+	do {
+		rounds_step(s->rounds);
+		ret = service_answer(s);
+	} while (rounds_may_commit(s->rounds));
+	return ret;
 }
 
 void service_drain(struct service *s)
@@ -176,7 +163,7 @@ void service_drain(struct service *s)
 
 int service_error(const struct service *s)
 {
-	return s->error;
+	return s->rounds->error;
 }
 
 void service_stats(const struct service *s, struct service_stats *stats)

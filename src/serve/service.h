@@ -21,6 +21,7 @@
 
 #include "paste/stack.h"
 #include "paste/store.h"
+#include "serve/rounds.h"
 
 #define SERVICE_BATCH 512 /* events a turn that make sense */
 #define SERVICE_STORE_COOKIE 1
@@ -30,6 +31,7 @@ struct service;
 struct service_options {
 	struct paste_stack *stack;
 	struct paste_store *store;
+	struct rounds *rounds; /* shared with other services of the loop; NULL: its own */
 	uint64_t max_body; /* bytes, larger ones get 413. 0: 16 MiB */
 };
 
@@ -51,9 +53,19 @@ int service_open(const struct service_options *options, struct service **service
 /* Drop every connection (reset) and every reply that did not leave. */
 void service_close(struct service *s);
 
-/* Work on n events (0 is fine). 1: there is something to do again soon, without an event (poll for at most
- * SERVICE_SOON_US); 0: not; a negative errno: the medium has failed, what can still be answered is. */
+/*
+ * A turn in two halves, for an owner who drives several services with one store: work on n events (0 is fine), then, when
+ * the owner has stepped the rounds, send what may leave. Replies that leave make room for requests that were held back, which
+ * change the store again: step and answer again while rounds_may_commit().
+ *
+ * service_answer(): 1: there is something to do again soon, without an event (poll for at most SERVICE_SOON_US); 0: not; a
+ * negative errno: the medium has failed, what can still be answered is.
+ */
 #define SERVICE_SOON_US 10000
+void service_take(struct service *s, struct service_time now, const struct paste_event *events, int n);
+int service_answer(struct service *s);
+
+/* A whole turn, for an owner with this service alone. */
 int service_turn(struct service *s, struct service_time now, const struct paste_event *events, int n);
 
 /* Begin to end: close idle connections now, the others with their next reply. service_stats() tells when none

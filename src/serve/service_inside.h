@@ -17,6 +17,7 @@
 #include "serve/http_parse.h"
 #include "serve/reply.h"
 #include "serve/route.h"
+#include "serve/rounds.h"
 #include "serve/service.h"
 
 #define PIPELINE_MAX 128         /* replies that may wait before we stop to read requests */
@@ -24,7 +25,6 @@
 #define CHUNKED_STEP (64 * 1024) /* bytes of a body of unknown length that are let in at a time */
 #define ROOM_WAIT_US 2000000     /* a body waits so long for room, see body.c */
 #define STARVED_FAIL_US 1000000  /* bodies make no progress for want of buffers: one is given up */
-#define ROUNDS_UNDER_WAY 2       /* commits that are not durable, where durability takes time */
 
 enum connection_state {
 	READ_HEAD,
@@ -94,12 +94,12 @@ struct service {
 	struct paste_ref *cut; /* slices of which only a range is sent */
 	uint32_t cut_room;
 
-	uint64_t open_round; /* the latest round that a change of ours belongs to */
-	uint64_t committed, durable;
+	struct rounds *rounds, own_rounds;
+	uint64_t seen_durable; /* replies that waited for it were looked at; the same of the failure */
+	int seen_error;
 	uint64_t arriving;        /* bytes of bodies that were let in and have not arrived */
 	int64_t body_progress_at; /* monotonic us */
-	bool rounds_take_time, draining;
-	int error;
+	bool draining;
 
 	struct request current; /* being worked on */
 	struct service_stats stats;
@@ -169,13 +169,12 @@ static inline uint64_t service_body_max(const struct service *s)
 /* The round that covers every change made so far, for replies computed from all of them. */
 static inline uint64_t service_round(const struct service *s)
 {
-	return s->open_round;
+	return s->rounds->open;
 }
 
 static inline void service_saw_round(struct service *s, uint64_t round)
 {
-	if (round > s->open_round)
-		s->open_round = round;
+	rounds_saw(s->rounds, round);
 }
 
 #endif
