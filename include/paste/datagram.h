@@ -34,6 +34,7 @@ struct paste_peer {
 struct paste_datagram {
 	struct paste_peer peer;
 	uint32_t length; /* bytes of payload; 0 is a datagram too */
+	bool cut;        /* it was larger than the transport takes: its bytes are gone */
 	uint32_t n;
 	struct paste_ref slice[PASTE_DATAGRAM_SLICES];
 };

@@ -54,8 +54,15 @@ static int open_all(struct serve *o, struct paste_error *err)
 	rc = serve_open_transports(o, err);
 	if (rc < 0)
 		return rc;
+	rc = rounds_init(&o->rounds, o->store, err);
+	if (rc < 0)
+		return rc;
 	struct service_options service = {
-	    .stack = o->stack, .store = o->store, .max_body = o->options.max_body};
+	    .stack = o->stack,
+	    .store = o->store,
+	    .rounds = &o->rounds,
+	    .max_body = o->options.max_body,
+	};
 	rc = service_open(&service, &o->service, err);
 	if (rc < 0)
 		return rc;
@@ -92,7 +99,8 @@ int cmd_serve(int argc, char **argv)
 		close_all(&o);
 		return cli_fail("serve", CLI_FAILED, error.text);
 	}
-	printf("ready http=%s\n", o.bound);
+	printf("ready%s%s%s%s\n", o.bound[0] ? " http=" : "", o.bound, o.udp.bound[0] ? " udp=" : "",
+	       o.udp.bound);
 	fflush(stdout);
 
 	int rc = serve_run(&o), failed = service_error(o.service);

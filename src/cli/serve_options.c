@@ -13,13 +13,11 @@
 static int parse(int argc, char **argv, struct serve_options *o)
 {
 	static const struct option longs[] = {
-	    {"http", required_argument, NULL, 'a'},
-	    {"public", no_argument, NULL, 'p'},
-	    {"max-body", required_argument, NULL, 'm'},
-	    {"spin", no_argument, NULL, 's'},
-	    {"connections", required_argument, NULL, 'c'},
-	    {"hugepages", no_argument, NULL, 'h'},
-	    {NULL},
+	    {"http", required_argument, NULL, 'a'},        {"public", no_argument, NULL, 'p'},
+	    {"max-body", required_argument, NULL, 'm'},    {"spin", no_argument, NULL, 's'},
+	    {"connections", required_argument, NULL, 'c'}, {"hugepages", no_argument, NULL, 'h'},
+	    {"udp", required_argument, NULL, 'u'},         {"xdp", required_argument, NULL, 'x'},
+	    {"bare-sums", no_argument, NULL, 'b'},         {NULL},
 	};
 	int option;
 
@@ -28,6 +26,19 @@ static int parse(int argc, char **argv, struct serve_options *o)
 		switch (option) {
 		case 'a':
 			o->http = optarg;
+			break;
+		case 'u':
+			if (o->udp_n == SERVE_UDP_MOST || !serve_udp_parse(optarg, &o->udp[o->udp_n++]))
+				return cli_usage("serve",
+						 "--udp '%s' is not [HOST:]PORT[:STREAM], or one too many "
+						 "(%d are possible)",
+						 optarg, SERVE_UDP_MOST);
+			break;
+		case 'x':
+			o->xdp = optarg;
+			break;
+		case 'b':
+			o->bare_sums = true;
 			break;
 		case 'p':
 			o->is_public = true;
@@ -91,6 +102,31 @@ static bool only_loopback(const char *text)
 	return all;
 }
 
+static int refuse_public(const char *option, const char *value)
+{
+	return cli_usage(
+	    "serve",
+	    "--%s %s can be reached from other machines, and there is no authentication; add --public "
+	    "to allow that",
+	    option, value);
+}
+
+static int check_loopback(const struct serve_options *o)
+{
+	if (o->http && !only_loopback(o->http))
+		return refuse_public("http", o->http);
+	if (o->xdp)
+		return refuse_public("xdp", o->xdp);
+	for (uint32_t i = 0; i < o->udp_n; i++) {
+		char address[sizeof(o->udp[i].host) + 2];
+
+		snprintf(address, sizeof(address), "%s:0", o->udp[i].host);
+		if (o->udp[i].host[0] && !only_loopback(address))
+			return refuse_public("udp", o->udp[i].text);
+	}
+	return CLI_OK;
+}
+
 int serve_parse_options(int argc, char **argv, struct serve_options *o)
 {
 	*o = (struct serve_options){.http = "127.0.0.1:8080"};
@@ -98,11 +134,7 @@ int serve_parse_options(int argc, char **argv, struct serve_options *o)
 
 	if (status != CLI_OK)
 		return status;
-	if (!o->is_public && !only_loopback(o->http))
-		return cli_usage(
-		    "serve",
-		    "--http %s can be reached from other machines, and there is no authentication; "
-		    "add --public to allow that",
-		    o->http);
-	return CLI_OK;
+	if (strcmp(o->http, "none") == 0)
+		o->http = NULL;
+	return o->is_public ? CLI_OK : check_loopback(o);
 }

@@ -6,10 +6,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/serve_udp.h"
+
 struct serve_options {
 	const char *path;
-	const char *http; /* HOST:PORT */
-	bool is_public;   /* addresses that are not loopback are meant */
+	const char *http; /* HOST:PORT, or NULL: none */
+	const char *xdp;  /* an interface, or NULL */
+	struct serve_udp_options udp[SERVE_UDP_MOST];
+	uint32_t udp_n;
+	bool bare_sums;
+	bool is_public; /* addresses that are not loopback are meant */
 	bool spin, hugepages;
 	uint64_t max_body, connections; /* 0: not given */
 };

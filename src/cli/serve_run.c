@@ -34,6 +34,7 @@ static void begin_to_drain(struct serve *o, int64_t now)
 		o->drain_until = now + DRAIN_US;
 	o->draining = true;
 	service_drain(o->service);
+	serve_udp_drain(&o->udp);
 }
 
 static bool is_drained(const struct serve *o, int64_t now)
@@ -41,7 +42,7 @@ static bool is_drained(const struct serve *o, int64_t now)
 	struct paste_stack_stats stats;
 
 	paste_stack_stats(o->stack, &stats);
-	return !stats.connections || now >= o->drain_until;
+	return (!stats.connections && serve_udp_is_drained(&o->udp)) || now >= o->drain_until;
 }
 
 static void tell_failure(struct serve *o, int error)
@@ -66,14 +67,41 @@ static int maintain(struct serve *o, bool idle)
 	return rc > 0;
 }
 
+/* While datagrams keep coming the sockets are looked at every few turns only: that is a system call each
+ * time. */
+#define TURNS_WITHOUT_POLL 8
+
+/* Close the rounds, and send what may leave, until nothing more comes of it. 1: come again soon; or a
+ * negative errno. */
+static int answer_all(struct serve *o)
+{
+	int soon, udp;
+
+	do {
+		rounds_step(&o->rounds);
+		soon = service_answer(o->service);
+		udp = serve_udp_answer(&o->udp);
+		if (udp < 0)
+			return udp;
+	} while (rounds_may_commit(&o->rounds));
+	if (soon < 0)
+		tell_failure(o, soon);
+	return udp || soon > 0;
+}
+
 int serve_run(struct serve *o)
 {
 	struct paste_event events[SERVICE_BATCH];
 	int64_t sleep_us = 0;
-	unsigned empty = 0;
+	unsigned empty = 0, without_poll = 0;
+	int datagrams = 0;
 
 	for (;;) {
-		int n = paste_stack_poll(o->stack, events, SERVICE_BATCH, o->options.spin ? 0 : sleep_us);
+		int n = 0;
+		if (datagrams == 0 || ++without_poll == TURNS_WITHOUT_POLL) {
+			without_poll = 0;
+			n = paste_stack_poll(o->stack, events, SERVICE_BATCH, o->options.spin ? 0 : sleep_us);
+		}
 		if (n < 0) {
 			fprintf(stderr, "pst serve: polling the sockets: %s\n", strerror(-n));
 			return n;
@@ -88,18 +116,23 @@ int serve_run(struct serve *o)
 			control_asks |= events[i].cookie == SERVE_CONTROL_COOKIE;
 		}
 
-		int soon = service_turn(o->service, now, events, n);
-		if (soon < 0)
-			tell_failure(o, soon);
+		service_take(o->service, now, events, n);
+		datagrams = serve_udp_take(&o->udp);
+		int soon = datagrams < 0 ? datagrams : answer_all(o);
+		if (soon < 0) {
+			fprintf(stderr, "pst serve: receiving datagrams: %s\n", strerror(-soon));
+			return soon;
+		}
 		if (control_asks)
 			control_work(o->control);
 		if (o->draining && is_drained(o, now.monotonic_us))
 			return 0;
 
-		empty = n ? 0 : empty + 1;
+		bool idle = n == 0 && datagrams == 0;
+		empty = idle ? empty + 1 : 0;
 		int more = 0;
-		if (!o->options.spin || n || empty % IDLE_SPINS == 0)
-			more = maintain(o, n == 0);
-		sleep_us = more ? 0 : soon > 0 || o->draining ? SERVICE_SOON_US : BLOCK_US;
+		if (!o->options.spin || !idle || empty % IDLE_SPINS == 0)
+			more = maintain(o, idle);
+		sleep_us = more || datagrams ? 0 : soon || o->draining ? SERVICE_SOON_US : BLOCK_US;
 	}
 }

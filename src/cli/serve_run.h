@@ -6,6 +6,7 @@
  *	serve_options.c    the command line
  *	serve_transport.c  what it is reached by: limits, sockets, listening
  *	serve_control.c    what it answers on its control socket
+ *	serve_udp.c        --udp
  *	serve_run.c        the loop: one for all transports and services, one commit a turn
  */
 #ifndef CLI_SERVE_RUN_H
@@ -19,14 +20,17 @@
 
 #define SERVE_SIGNAL_COOKIE 2 /* the store's is SERVICE_STORE_COOKIE */
 #define SERVE_CONTROL_COOKIE 3
+#define SERVE_UDP_COOKIE 4
 
 struct serve {
 	struct serve_options options;
 	struct paste_store *store;
 	struct paste_stack *stack;
+	struct rounds rounds;
 	struct service *service;
-	char *full_path; /* for those who ask from another folder */
+	char *full_path;         /* for those who ask from another folder */
 	struct control *control; /* NULL: there is no place for its socket */
+	struct serve_udp udp;
 	char bound[128]; /* where HTTP is served, "HOST:PORT" */
 	int signals;     /* a signalfd */
 	bool draining, failure_told;
@@ -39,8 +43,8 @@ int serve_open_transports(struct serve *o, struct paste_error *err);
 int serve_listen(struct serve *o, struct paste_error *err); /* from here on clients get in */
 void serve_close_transports(struct serve *o);
 
-/* serve_control.c: opened when the stack is; other sections are registered with o->control, if there is one. No socket is
- * no failure: it is told, and the service runs without. */
+/* serve_control.c: opened when the stack is; other sections are registered with o->control, if there is one.
+ * No socket is no failure: it is told, and the service runs without. */
 void serve_open_control(struct serve *o);
 
 /* serve_run.c */

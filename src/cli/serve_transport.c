@@ -4,6 +4,7 @@
 #include "cli/serve_run.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #define OTHER_DESCRIPTORS 64 /* besides those of connections */
@@ -42,13 +43,37 @@ int serve_open_transports(struct serve *o, struct paste_error *err)
 	return paste_sock_open(paste_store_region(o->store), &limits, &o->stack, err);
 }
 
+static int listen_udp(struct serve *o, struct paste_error *err)
+{
+	struct serve_udp_open open = {
+	    .services = o->options.udp,
+	    .n = o->options.udp_n,
+	    .interface = o->options.xdp,
+	    .is_public = o->options.is_public,
+	    .bare_sums = o->options.bare_sums,
+	    .region = paste_store_region(o->store),
+	    .rounds = &o->rounds,
+	};
+	int rc = serve_udp_open(&o->udp, &open, err);
+
+	/* A loop that never sleeps looks by itself. */
+	if (rc == 0 && !o->options.spin && (rc = serve_udp_watch(&o->udp, o->stack, SERVE_UDP_COOKIE)) < 0)
+		paste_fail(err, rc, "cannot wait for datagrams: %s", strerror(-rc));
+	return rc;
+}
+
 int serve_listen(struct serve *o, struct paste_error *err)
 {
+	int rc = listen_udp(o, err);
+
+	if (rc < 0 || !o->options.http)
+		return rc;
 	return paste_stack_listen(o->stack, o->options.http, o->bound, sizeof(o->bound), err);
 }
 
 void serve_close_transports(struct serve *o)
 {
+	serve_udp_close(&o->udp);
 	if (o->stack)
 		paste_stack_close(o->stack);
 }

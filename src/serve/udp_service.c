@@ -99,13 +99,20 @@ static enum udp_refusal refusal(int error)
 	}
 }
 
+static int append(struct udp_service *u, const struct paste_datagram *d, struct paste_result *result)
+{
+	if (u->rounds->error)
+		return -EIO;
+	if (d->cut)
+		return -EFBIG;
+	return paste_store_append(u->rounds->store, u->name, u->name_length, d->slice, d->n, result);
+}
+
 static void keep(struct udp_service *u, const struct paste_datagram *d)
 {
 	struct answer *a = &u->answer[u->next++ & (u->size - 1)];
 	struct paste_result result = {0};
-	int rc = u->rounds->error
-		     ? -EIO
-		     : paste_store_append(u->rounds->store, u->name, u->name_length, d->slice, d->n, &result);
+	int rc = append(u, d, &result);
 
 	a->peer = d->peer;
 	if (rc == 0) {

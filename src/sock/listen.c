@@ -58,9 +58,9 @@ static int split_address(const char *address, char *host, size_t host_size, cons
 	return 0;
 }
 
-static int resolve(const char *address, struct addrinfo **found, struct paste_error *err)
+int resolve_address(const char *address, int socktype, struct addrinfo **found, struct paste_error *err)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = socktype, .ai_flags = AI_PASSIVE};
 	char host[256];
 	const char *port;
 
@@ -100,7 +100,7 @@ int listen_open(struct paste_stack *base, const char *address, char *bound, size
 	if (s->listener_count == SOCK_LISTENERS)
 		return paste_fail(err, -ENOSPC, "%s: at most %d listening addresses", address,
 				  SOCK_LISTENERS);
-	int rc = resolve(address, &found, err);
+	int rc = resolve_address(address, SOCK_STREAM, &found, err);
 	if (rc)
 		return rc;
 	int fd = bound_socket(found);

@@ -31,7 +31,7 @@
 #define SOCK_IOVECS 2048  /* and their vectors */
 #define SOCK_IOVECS_PER_SEND 128
 #define SOCK_LISTENERS 8
-#define SOCK_WATCHES 8
+#define SOCK_WATCHES 32
 #define SOCK_LINGER_US 2000000      /* how long a closed connection waits for the peer's FIN */
 #define SOCK_FINISH_US 30000000     /* how long it may make no progress with its last bytes */
 #define SOCK_STARVED_WAIT_US 1000   /* a poll's longest wait while connections wait for buffers */
@@ -226,6 +226,9 @@ int listen_open(struct paste_stack *base, const char *address, char *bound, size
 void listen_close_all(struct paste_stack *base);
 void listen_work(struct sock *s, int64_t now);
 int listen_accepted(struct sock_listener *l, const struct io_uring_cqe *cqe, struct paste_event *event);
+/* What "HOST:PORT" stands for; freeaddrinfo() it. */
+struct addrinfo;
+int resolve_address(const char *address, int socktype, struct addrinfo **found, struct paste_error *err);
 void address_format(const void *sockaddr, char *text, size_t size);
 
 #endif

@@ -110,7 +110,7 @@ class Service:
             self.end(signal.SIGKILL)
             raise AssertionError(f'not ready after {timeout} s: {self.said()}')
         line = self.process.stdout.readline()
-        ready = re.fullmatch(r'ready http=(.+):(\d+)\n', line)
+        ready = re.fullmatch(r'ready http=(\S+):(\d+)((?: \w+=\S+)*)\n', line)
         if not ready:
             status = self.end(signal.SIGKILL) if line else self.process.wait(timeout)
             self.process.stdout.close()
@@ -118,6 +118,7 @@ class Service:
                 raise unittest.SkipTest(f'no service here: {self.said().strip()}')
             raise NotReady(status, line + self.said())
         self.host, self.port = ready[1], int(ready[2])
+        self.listens = dict(word.split('=', 1) for word in ready[3].split())
 
     @property
     def url(self):

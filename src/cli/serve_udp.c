@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/serve_udp.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/udp_datagrams.h"
+#include "port/xdp_interface.h"
+
+#define BUSY_POLL_US 20
+
+/* "9000", "9000:s", "10.0.0.1:9000", "[::1]:9000:s": digits alone before the first colon are a port. */
+bool serve_udp_parse(const char *text, struct serve_udp_options *o)
+{
+	size_t host = 0;
+	char *end;
+
+	*o = (struct serve_udp_options){.text = text, .stream = SERVE_UDP_STREAM};
+	if (text[0] == '[') {
+		const char *close = strchr(text, ']');
+		host = close ? (size_t)(close - text) + 1 : 0;
+		if (!host || text[host] != ':')
+			return false;
+	} else if (strspn(text, "0123456789") != strcspn(text, ":")) {
+		host = strcspn(text, ":");
+	}
+	if (host >= sizeof(o->host))
+		return false;
+	memcpy(o->host, text, host);
+	const char *port = host ? text + host + 1 : text;
+	if ((host && text[host] != ':') || *port < '0' || *port > '9')
+		return false;
+	unsigned long number = strtoul(port, &end, 10);
+	if (number > UINT16_MAX || (*end && *end != ':'))
+		return false;
+	o->port = (uint16_t)number;
+	if (*end == ':')
+		o->stream = end + 1;
+	size_t length = strlen(o->stream);
+	return length >= 1 && length <= PASTE_KEY_MAX;
+}
+
+static void add_bound(struct serve_udp *u, const char *bound)
+{
+	size_t at = strlen(u->bound);
+
+	snprintf(u->bound + at, sizeof(u->bound) - at, "%s%s", at ? "," : "", bound);
+}
+
+static int add_service(struct serve_udp *u, const struct serve_udp_open *o,
+		       const struct serve_udp_options *what, struct paste_error *err)
+{
+	struct udp_service_options options = {
+	    .datagrams = u->of[u->n].datagrams, .rounds = o->rounds, .stream = what->stream};
+	int rc = udp_service_open(&options, &u->of[u->n].service, err);
+
+	u->n++; /* also on failure: its datagrams are to be closed */
+	return rc;
+}
+
+static int add_socket(struct serve_udp *u, const struct serve_udp_open *o,
+		      const struct serve_udp_options *what, const char *address, struct paste_error *err)
+{
+	char bound[128];
+	int rc =
+	    paste_sock_datagrams_open(o->region, address, &u->of[u->n].datagrams, bound, sizeof(bound), err);
+
+	if (rc < 0)
+		return rc;
+	add_bound(u, bound);
+	return add_service(u, o, what, err);
+}
+
+static uint16_t bound_port(const struct serve_udp *u)
+{
+	return (uint16_t)atoi(strrchr(u->bound, ':') + 1);
+}
+
+static int open_sockets(struct serve_udp *u, const struct serve_udp_open *o,
+			const struct serve_udp_options *what, struct paste_error *err)
+{
+	char address[sizeof(what->host) + 8];
+
+	if (what->host[0]) {
+		snprintf(address, sizeof(address), "%s:%u", what->host, what->port);
+		return add_socket(u, o, what, address, err);
+	}
+	if (o->is_public) {
+		snprintf(address, sizeof(address), "%u", what->port);
+		return add_socket(u, o, what, address, err);
+	}
+	snprintf(address, sizeof(address), "127.0.0.1:%u", what->port);
+	int rc = add_socket(u, o, what, address, err);
+	if (rc < 0)
+		return rc;
+	/* The same port for both, also where the system chose it; a machine without IPv6 has one loopback
+	 * only. */
+	snprintf(address, sizeof(address), "[::1]:%u", bound_port(u));
+	rc = add_socket(u, o, what, address, err);
+	return rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT || rc == -EINVAL ? 0 : rc;
+}
+
+/* The rules that steer the service's packets here: one address, or all of both families. */
+static int make_rules(const struct serve_udp_options *what, struct paste_xdp_rule rule[2],
+		      struct net_address *address, struct paste_error *err)
+{
+	char host[sizeof(what->host)];
+	size_t length = strlen(what->host);
+
+	rule[0] = rule[1] = (struct paste_xdp_rule){.port = what->port, .protocol = IPPROTO_UDP};
+	rule[0].address[10] = rule[0].address[11] = 0xff;
+	if (!length)
+		return 2;
+	bool brackets = what->host[0] == '[';
+	memcpy(host, what->host + brackets, length - 2 * brackets + 1);
+	host[length - 2 * brackets] = 0;
+	if (net_address_parse(host, address) < 0)
+		return paste_fail(err, -EINVAL,
+				  "%s: with --xdp the host is an address: 10.0.0.1 or [fd00::1]", what->text);
+	memcpy(rule[0].address, address->byte, sizeof(rule[0].address));
+	return 1;
+}
+
+static int open_interface(struct serve_udp *u, const struct serve_udp_open *o, struct paste_error *err)
+{
+	const struct serve_udp_options *what = &o->services[0];
+	struct paste_xdp_rule rule[2];
+	struct xdp_interface interface;
+	struct net_address address;
+	char bound[sizeof(what->host) + 64];
+
+	if (o->n > 1)
+		return paste_fail(err, -EINVAL, "--xdp takes one --udp service");
+	if (what->port == 0)
+		return paste_fail(err, -EINVAL, "%s: with --xdp the port is 1 to 65535", what->text);
+	int rules = make_rules(what, rule, &address, err);
+	if (rules < 0)
+		return rules;
+	int rc = xdp_interface_find(o->interface, &interface, err);
+	if (rc < 0)
+		return rc;
+	struct paste_xdp_options xdp = {.ifname = o->interface, .rules = rule, .rules_n = (uint32_t)rules};
+	rc = paste_xdp_open(o->region, &xdp, &u->port, err);
+	if (rc < 0)
+		return rc;
+	struct udp_options udp = {
+	    .port = u->port,
+	    .udp_port = what->port,
+	    .addresses = &address,
+	    .n_addresses = rules == 1,
+	    .bare_sums = o->bare_sums || strcmp(interface.driver, "veth") == 0,
+	};
+	rc = udp_datagrams_open(&udp, &u->of[0].datagrams, err);
+	if (rc < 0)
+		return rc;
+	snprintf(bound, sizeof(bound), "%s%s%s:%u", o->interface, what->host[0] ? "/" : "", what->host,
+		 what->port);
+	add_bound(u, bound);
+	return add_service(u, o, what, err);
+}
+
+int serve_udp_open(struct serve_udp *u, const struct serve_udp_open *o, struct paste_error *err)
+{
+	int rc = 0;
+
+	*u = (struct serve_udp){.n = 0};
+	if (o->interface)
+		return o->n ? open_interface(u, o, err) : 0;
+	for (uint32_t i = 0; i < o->n && rc == 0; i++)
+		rc = open_sockets(u, o, &o->services[i], err);
+	return rc;
+}
+
+void serve_udp_close(struct serve_udp *u)
+{
+	for (uint32_t i = 0; i < sizeof(u->of) / sizeof(u->of[0]); i++) {
+		udp_service_close(u->of[i].service);
+		paste_datagrams_close(u->of[i].datagrams);
+	}
+	paste_port_close(u->port);
+	*u = (struct serve_udp){.n = 0};
+}
+
+int serve_udp_watch(struct serve_udp *u, struct paste_stack *stack, uint64_t cookie)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < u->n && rc == 0; i++)
+		rc = paste_stack_watch(stack, paste_datagrams_fd(u->of[i].datagrams), cookie);
+	return rc;
+}
+
+int serve_udp_take(struct serve_udp *u)
+{
+	int sum = 0;
+
+	for (uint32_t i = 0; i < u->n; i++) {
+		int n = udp_service_take(u->of[i].service);
+		if (n < 0)
+			return n;
+		sum += n;
+	}
+	return sum;
+}
+
+int serve_udp_answer(struct serve_udp *u)
+{
+	int soon = 0;
+
+	for (uint32_t i = 0; i < u->n; i++) {
+		int rc = udp_service_answer(u->of[i].service);
+		if (rc < 0)
+			return rc;
+		soon |= rc;
+	}
+	return soon;
+}
+
+void serve_udp_drain(struct serve_udp *u)
+{
+	for (uint32_t i = 0; i < u->n; i++)
+		udp_service_drain(u->of[i].service);
+}
+
+bool serve_udp_is_drained(const struct serve_udp *u)
+{
+	for (uint32_t i = 0; i < u->n; i++) {
+		struct udp_service_stats stats;
+
+		udp_service_stats(u->of[i].service, &stats);
+		if (stats.waiting)
+			return false;
+	}
+	return true;
+}

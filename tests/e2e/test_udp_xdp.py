@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""pst serve --xdp --udp over a veth pair: packets land in the region, the rest of the interface stays with the kernel."""
+import contextlib
+import os
+import signal
+import socket
+import unittest
+
+from datagrams import REFUSED, Sender, split
+from running import Service, check, create, folder_on, main, take_pst
+from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
+
+PST = take_pst()
+PORT = 9000
+
+
+class UdpXdp(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = Pair(queues=2)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pair.close()
+
+    def setUp(self):
+        self.open = contextlib.ExitStack()
+        self.addCleanup(self.open.close)
+
+    def start(self, region, *args):
+        service = self.open.enter_context(Service(PST, region, '--public', '--xdp', HERE, *args))
+        return service
+
+    def region(self, medium='shm', size='32M'):
+        return create(PST, self.open.enter_context(folder_on(medium)) / 'region', size, medium)
+
+    def sender(self, version, port=PORT, timeout=10):
+        return self.open.enter_context(Sender(ADDRESS[version][0], port, self.pair.socket(version), timeout))
+
+    def entry(self, service, stream, sequence):
+        with service.client() as c:
+            reply = c.ask('GET', f'/log/{stream}/{sequence}')
+            return reply.body if reply.status == 200 else reply.status
+
+    def test_entries_of_both_families_survive_a_kill(self):
+        for medium in ('shm', 'file'):
+            with self.subTest(medium):
+                region = self.region(medium)
+                sent = {}
+                with self.start(region, '--udp', f'{PORT}:messages') as service:
+                    self.assertEqual(service.listens['udp'], f'{HERE}:{PORT}')
+                    for version, most in ((4, 1472), (6, 1452)):
+                        # Several source ports: both queues have some.
+                        for _ in range(8):
+                            s = self.sender(version)
+                            for size in (0, 1, 64, 65, 700, most):
+                                body = os.urandom(size)
+                                sent[s.ask(body)] = body
+                    service.end(signal.SIGKILL)
+                self.assertEqual(sorted(sent), list(range(1, len(sent) + 1)))
+                with self.start(region, '--udp', f'{PORT}:messages') as service:
+                    for sequence, body in sent.items():
+                        self.assertEqual(self.entry(service, 'messages', sequence), body)
+                    self.assertEqual(self.sender(4).ask(b'more'), len(sent) + 1)
+                    self.assertEqual(service.end(), 0)
+                check(PST, region)
+
+    def test_the_kernel_keeps_the_rest_and_gets_our_port_back(self):
+        ours = self.open.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        ours.bind(('::', PORT + 1))
+        ours.settimeout(10)
+        with self.start(self.region(), '--udp', str(PORT)) as service:
+            self.assertEqual(self.sender(4).ask(b'x'), 1)
+            for version in (4, 6):
+                self.sender(version, PORT + 1).send(b'for the kernel')
+                self.assertEqual(ours.recv(100), b'for the kernel')
+            # An echo request: type 8, sum, identity 1, number 1; the reply is type 0.
+            ping = self.open.enter_context(self.pair.socket(4, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+            ping.settimeout(10)
+            ping.sendto(b'\x08\0\xf7\xfd\0\1\0\1', (ADDRESS[4][0], 0))
+            self.assertEqual(ping.recv(100)[20:], b'\0\0\xff\xfd\0\1\0\1')
+            service.end(signal.SIGKILL)
+        gone = self.sender(4)
+        gone.send(b'x')
+        with self.assertRaises(ConnectionRefusedError):
+            gone.answer()
+
+    def test_one_address_is_ours_and_the_other_the_kernels(self):
+        with self.start(self.region(), '--udp', f'{ADDRESS[4][0]}:{PORT}:s') as service:
+            self.assertEqual(service.listens['udp'], f'{HERE}/{ADDRESS[4][0]}:{PORT}')
+            self.assertEqual(self.sender(4).ask(b'x'), 1)
+            other = self.sender(6)
+            other.send(b'x')
+            with self.assertRaises(ConnectionRefusedError):
+                other.answer()
+
+    def test_a_burst_is_answered_whole(self):
+        service = self.start(self.region(size='64M'), '--udp', str(PORT), '--spin')
+        s = self.sender(4)
+        bodies = [b'%d ' % i * 100 for i in range(200)]
+        for b in bodies:
+            s.send(b)
+        answers = [s.answer() for _ in bodies]
+        self.assertEqual(answers, list(range(1, len(bodies) + 1)))
+        self.assertEqual([self.entry(service, 'udp', i) for i in answers], bodies)
+
+    def test_full_is_an_answer(self):
+        region = self.region(size='4M')
+        service = self.start(region, '--udp', str(PORT))
+        s, kept, answer = self.sender(4), {}, 0
+        for i in range(8000):
+            body = b'%6d' % i * 200
+            answer = s.ask(body)
+            if answer & REFUSED:
+                break
+            kept[answer] = body
+        self.assertEqual(answer, REFUSED | 1)
+        for sequence in list(kept)[::7]:
+            self.assertEqual(self.entry(service, 'udp', sequence), kept[sequence])
+        self.assertEqual(service.end(), 0)
+        check(PST, region)
+
+
+if __name__ == '__main__':
+    skip_if_needed()
+    main()
