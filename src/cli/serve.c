@@ -61,6 +61,8 @@ static int open_all(struct serve *o, struct paste_error *err)
 	    .stack = o->stack,
 	    .store = o->store,
 	    .rounds = &o->rounds,
+	    .more_metrics = serve_udp_metrics,
+	    .more_arg = &o->udp,
 	    .max_body = o->options.max_body,
 	};
 	rc = service_open(&service, &o->service, err);

@@ -238,3 +238,46 @@ bool serve_udp_is_drained(const struct serve_udp *u)
 	}
 	return true;
 }
+
+void serve_udp_stats(const struct serve_udp *u, struct udp_service_stats *service,
+		     struct paste_datagrams_stats *wire)
+{
+	*service = (struct udp_service_stats){0};
+	*wire = (struct paste_datagrams_stats){0};
+	for (uint32_t i = 0; i < u->n; i++) {
+		struct udp_service_stats s;
+		struct paste_datagrams_stats w;
+
+		udp_service_stats(u->of[i].service, &s);
+		service->kept += s.kept;
+		service->kept_bytes += s.kept_bytes;
+		service->refused += s.refused;
+		service->answered += s.answered;
+		service->paused += s.paused;
+		service->unanswered += s.unanswered;
+		service->waiting += s.waiting;
+		paste_datagrams_stats(u->of[i].datagrams, &w);
+		wire->received += w.received;
+		wire->received_bytes += w.received_bytes;
+		wire->sent += w.sent;
+		wire->sent_bytes += w.sent_bytes;
+		wire->refused += w.refused;
+		wire->lost += w.lost;
+		wire->blocked += w.blocked;
+		wire->unsent += w.unsent;
+		wire->bare_sums += w.bare_sums;
+		wire->posted += w.posted;
+	}
+}
+
+void serve_udp_metrics(void *arg, FILE *out)
+{
+	const struct serve_udp *u = arg;
+	struct udp_service_stats service;
+	struct paste_datagrams_stats wire;
+
+	if (!u->n)
+		return;
+	serve_udp_stats(u, &service, &wire);
+	udp_service_metrics(out, &service, &wire);
+}

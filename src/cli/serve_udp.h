@@ -64,4 +64,9 @@ int serve_udp_answer(struct serve_udp *u);
 void serve_udp_drain(struct serve_udp *u);
 bool serve_udp_is_drained(const struct serve_udp *u);
 
+/* Sums of all. */
+void serve_udp_stats(const struct serve_udp *u, struct udp_service_stats *service, struct paste_datagrams_stats *wire);
+/* `arg` is the struct serve_udp; nothing without services. */
+void serve_udp_metrics(void *arg, FILE *out);
+
 #endif

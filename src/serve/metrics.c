@@ -181,6 +181,8 @@ char *metrics_text(struct service *s, size_t *length)
 	write_identity(f, &store);
 	write_service(f, s);
 	write_stack(f, &stack);
+	if (s->more_metrics)
+		s->more_metrics(s->more_arg, f);
 	if (!s->rounds->error) { /* else they count changes that will never be durable */
 		write_store_space(f, &store);
 		write_store_work(f, &store);

@@ -14,6 +14,8 @@ int service_open(const struct service_options *options, struct service **service
 	s->stack = options->stack;
 	s->store = options->store;
 	s->region = paste_store_region(options->store);
+	s->more_metrics = options->more_metrics;
+	s->more_arg = options->more_arg;
 	s->max_body = options->max_body ? options->max_body : 16 << 20;
 	link_init(&s->all);
 	link_init(&s->bodies);

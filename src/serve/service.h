@@ -19,6 +19,8 @@
 #ifndef SERVE_SERVICE_H
 #define SERVE_SERVICE_H
 
+#include <stdio.h>
+
 #include "paste/stack.h"
 #include "paste/store.h"
 #include "serve/rounds.h"
@@ -32,6 +34,8 @@ struct service_options {
 	struct paste_stack *stack;
 	struct paste_store *store;
 	struct rounds *rounds; /* shared with other services of the loop; NULL: its own */
+	void (*more_metrics)(void *arg, FILE *out); /* of others in this process, for GET /metrics; or NULL */
+	void *more_arg;
 	uint64_t max_body; /* bytes, larger ones get 413. 0: 16 MiB */
 };
 

@@ -74,6 +74,8 @@ struct service {
 	struct paste_store *store;
 	struct paste_region *region;
 	uint64_t max_body;
+	void (*more_metrics)(void *arg, FILE *out);
+	void *more_arg;
 	struct service_time now;
 	struct reply_date date;
 

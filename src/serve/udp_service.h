@@ -21,6 +21,8 @@
 #ifndef SERVE_UDP_SERVICE_H
 #define SERVE_UDP_SERVICE_H
 
+#include <stdio.h>
+
 #include "paste/datagram.h"
 #include "serve/rounds.h"
 
@@ -67,5 +69,8 @@ int udp_service_answer(struct udp_service *u);
 void udp_service_drain(struct udp_service *u);
 
 void udp_service_stats(const struct udp_service *u, struct udp_service_stats *stats);
+
+/* In the text format of GET /metrics: sums of all UDP services of the process. */
+void udp_service_metrics(FILE *out, const struct udp_service_stats *service, const struct paste_datagrams_stats *wire);
 
 #endif

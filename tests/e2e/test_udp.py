@@ -60,6 +60,10 @@ class Udp(unittest.TestCase):
             answers = [s.answer() for _ in bodies]
         self.assertEqual(answers, list(range(1, 101)))
         self.assertEqual([self.entry(service, 'udp', i) for i in answers], bodies)
+        metrics = service.metrics()
+        self.assertEqual(metrics['paste_udp_kept_total'], 100)
+        self.assertEqual(metrics['paste_udp_answered_total'], 100)
+        self.assertEqual(metrics['paste_udp_kept_bytes_total'], sum(map(len, bodies)))
 
     def test_streams_and_http_beside_one_another(self):
         service = self.start(self.region(), '--udp', '127.0.0.1:0:a', '--udp', '127.0.0.1:0:b')
