@@ -12,10 +12,10 @@ int64_t op_decode(const uint8_t *p, size_t room, struct op_view *v)
 	if (room < sizeof(v->op))
 		return -EBADMSG;
 	memcpy(&v->op, p, sizeof(v->op));
-	if (v->op.type < OP_PUT || v->op.type > OP_DAMAGE || v->op.refs > OP_REFS_MAX ||
+	if (v->op.type < OP_PUT || v->op.type > OP_BATCH || v->op.refs > OP_REFS_MAX ||
 	    v->op.attributes > OP_ATTRIBUTES_MAX || v->op.key_length > 1024)
 		return -EBADMSG;
-	if ((v->op.flags & OP_INLINE) && v->op.length > 1024)
+	if ((v->op.flags & OP_INLINE) && v->op.length > OP_BYTES_MAX)
 		return -EBADMSG;
 	size_t size = op_size(&v->op);
 	if (size > room)
@@ -67,10 +67,77 @@ uint32_t op_digest(const struct op_view *v)
 {
 	bool stream = v->op.type == OP_APPEND || v->op.type == OP_TRIM || v->op.type == OP_STREAM;
 
+	if (v->op.type == OP_RETRY || v->op.type == OP_CLOCK)
+		return DIGEST_NONE;
+	if (v->op.type == OP_BATCH)
+		return DIGEST_MANY;
 	/* A lost move hides nothing: the value it moved is the same, and its old place is checked when read. */
 	if (v->op.flags & OP_MOVED)
 		return DIGEST_NONE;
 	return key_digest(stream, v->key, v->op.key_length);
+}
+
+uint64_t attributes_expires(const uint8_t *p, size_t length)
+{
+	while (length >= 2 && length - 2 >= p[1]) {
+		uint64_t expires;
+		if (p[0] == ATTRIBUTE_EXPIRES && p[1] == sizeof(expires)) {
+			memcpy(&expires, p + 2, sizeof(expires));
+			return expires;
+		}
+		length -= 2u + p[1];
+		p += 2u + p[1];
+	}
+	return 0;
+}
+
+void attribute_expires_put(uint8_t *p, uint64_t expires)
+{
+	p[0] = ATTRIBUTE_EXPIRES;
+	p[1] = sizeof(expires);
+	memcpy(p + 2, &expires, sizeof(expires));
+}
+
+/* The bytes of a BATCH's ops: they stand in one piece, however many references it took to say so. NULL: they do not. */
+static const uint8_t *batch_bytes(const struct paste_region *r, const struct op_view *v, uint64_t *length)
+{
+	const uint8_t *begin = NULL, *end = NULL;
+
+	for (uint32_t i = 0; i < v->op.refs; i++) {
+		struct extent e = v->refs[i];
+		if (!region_ref_valid(r, e.ref))
+			return NULL;
+		const uint8_t *p = region_ref_data(r, e.ref);
+		if ((i > 0 && p != end) || !extent_whole(r, &e))
+			return NULL;
+		begin = i == 0 ? p : begin;
+		end = p + e.ref.length;
+	}
+	*length = begin ? (uint64_t)(end - begin) : 0;
+	return (uintptr_t)begin % 8 == 0 ? begin : NULL;
+}
+
+int op_each(const struct paste_region *r, const struct op_view *v, op_fn each, void *arg)
+{
+	uint64_t room;
+
+	if (v->op.type != OP_BATCH)
+		return each(arg, v);
+	const uint8_t *p = batch_bytes(r, v, &room);
+	if (!p)
+		return -EBADMSG;
+	while (room > 0) {
+		struct op_view inner;
+		int64_t size = op_decode(p, room, &inner);
+		if (size < 0 || inner.op.type == OP_BATCH)
+			return -EBADMSG;
+		int ret = each(arg, &inner);
+		if (ret)
+			return ret;
+		p += size;
+		room -= (uint64_t)size;
+	}
+	return 0;
 }
 
 bool extent_whole(const struct paste_region *r, const struct extent *e)

@@ -24,6 +24,11 @@ static inline size_t op_padded(size_t n)
 	return (n + 7) & ~(size_t)7;
 }
 
+/* When the attributes say that the key expires, or 0. */
+uint64_t attributes_expires(const uint8_t *p, size_t length);
+/* Write the attribute that says so: ATTRIBUTE_EXPIRES_SIZE bytes. */
+void attribute_expires_put(uint8_t *p, uint64_t expires);
+
 /* Bytes that the op takes, padding included. */
 static inline size_t op_size(const struct op *op)
 {
@@ -39,8 +44,20 @@ int64_t op_decode(const uint8_t *p, size_t room, struct op_view *view);
 /* Write the op to p, padding zeroed. Its size. */
 size_t op_encode(uint8_t *p, const struct op_view *view);
 
+/*
+ * Call `each` for an op, or for each of those that a BATCH stands for. Stops at the first nonzero return. -EBADMSG: they
+ * are damaged or make no sense. `r`: where a BATCH's references lead.
+ */
+typedef int (*op_fn)(void *arg, const struct op_view *v);
+int op_each(const struct paste_region *r, const struct op_view *v, op_fn each, void *arg);
+
 /* What the record after one with this op says of it. */
 uint32_t op_digest(const struct op_view *view);
+/* What it says of two. */
+static inline uint32_t digests_join(uint32_t a, uint32_t b)
+{
+	return a == DIGEST_NONE || a == b ? b : b == DIGEST_NONE ? a : DIGEST_MANY;
+}
 uint32_t key_digest(bool stream, const void *key, size_t length);
 
 /* Call `each` for every extent of the value, through the lists of an INDIRECT op (the list's own extents first are

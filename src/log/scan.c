@@ -338,6 +338,13 @@ static bool record_gap(struct scanner *sc, uint64_t before, uint32_t digest)
 	return true;
 }
 
+static int value_whole(void *arg, const struct op_view *v)
+{
+	const struct scanner *sc = arg;
+
+	return op_verify(sc->r, v->refs, v->op.refs, v->op.flags & OP_INDIRECT);
+}
+
 /* Records from here on have values that may be torn: the first bad one ends the log. */
 static void cut_torn_values(struct scanner *sc)
 {
@@ -353,7 +360,8 @@ static void cut_torn_values(struct scanner *sc)
 		for (uint16_t k = 0; whole && k < rec->ops; k++) {
 			struct op_view v;
 			int64_t size = op_decode(p, room, &v);
-			whole = size >= 0 && op_verify(sc->r, v.refs, v.op.refs, v.op.flags & OP_INDIRECT) == 0;
+			whole = size >= 0 && op_verify(sc->r, v.refs, v.op.refs, v.op.flags & OP_INDIRECT) == 0 &&
+				(op_each(sc->r, &v, value_whole, sc) == 0 || !SITE(batch_values_verified));
 			p += size;
 			room -= (size_t)size;
 		}
@@ -368,13 +376,20 @@ static void cut_torn_values(struct scanner *sc)
 /* What the record after this one has to say of it. */
 static uint32_t record_digest(const struct record *rec)
 {
-	struct op_view v;
+	const uint8_t *p = (const uint8_t *)(rec + 1);
+	size_t room = rec->meta - sizeof(*rec);
+	uint32_t digest = DIGEST_NONE;
 
-	if (rec->type != RECORD_CHANGE || rec->ops == 0)
-		return DIGEST_NONE;
-	if (rec->ops > 1 || op_decode((const uint8_t *)(rec + 1), rec->meta - sizeof(*rec), &v) < 0)
-		return DIGEST_MANY;
-	return op_digest(&v);
+	for (uint16_t k = 0; rec->type == RECORD_CHANGE && k < rec->ops; k++) {
+		struct op_view v;
+		int64_t size = op_decode(p, room, &v);
+		if (size < 0)
+			return DIGEST_MANY;
+		digest = digests_join(digest, op_digest(&v));
+		p += size;
+		room -= (size_t)size;
+	}
+	return digest;
 }
 
 /* After a cut: the end is behind the last record that is left. */

@@ -31,7 +31,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structures are rea
 /* Feature flags this version knows. */
 #define FEATURES_COMPAT_KNOWN 0u
 #define FEATURES_RO_COMPAT_KNOWN 0u
-#define FEATURES_INCOMPAT_KNOWN 0u
+#define FEATURE_INCOMPAT_CHANGES 1u /* expiry, retry keys, batches: ops 7 to 9 and the attribute 1 */
+#define FEATURES_INCOMPAT_KNOWN FEATURE_INCOMPAT_CHANGES
 
 enum region_state {
 	REGION_CLEAN = 1,
@@ -175,6 +176,9 @@ enum op_type {
 	OP_TRIM = 4,
 	OP_STREAM = 5,
 	OP_DAMAGE = 6,
+	OP_RETRY = 7,
+	OP_CLOCK = 8,
+	OP_BATCH = 9,
 };
 
 enum op_flags {
@@ -197,6 +201,13 @@ struct op {
 
 static_assert(sizeof(struct op) == 24, "op layout");
 
+/* Attributes of a PUT: one behind the other, each a byte of type, a byte of length, and so many bytes. */
+enum attribute_type {
+	ATTRIBUTE_EXPIRES = 1, /* u64, milliseconds since 1970: absent from then on */
+};
+
+#define ATTRIBUTE_EXPIRES_SIZE 10
+
 /* A reference on the medium, beside the checksum of its bytes. */
 struct extent {
 	struct paste_ref ref;
@@ -207,7 +218,11 @@ static_assert(sizeof(struct extent) == 12, "extent layout");
 
 #define OP_REFS_MAX 128
 #define OP_ATTRIBUTES_MAX 256
-#define OP_INLINE_MAX 64
+#define OP_INLINE_MAX 64    /* of a value; ops that are no values have up to OP_BYTES_MAX */
+#define OP_BYTES_MAX 2048
 #define LIST_BYTES_MAX 65532 /* 5461 extents */
+#define BATCH_EXTENT_MAX 16384 /* bytes of ops that a BATCH refers to with one reference */
+
+static_assert((uint64_t)OP_REFS_MAX * BATCH_EXTENT_MAX >= SEGMENT_SIZE_MAX / 2, "the largest batch");
 
 #endif

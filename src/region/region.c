@@ -48,6 +48,7 @@ int region_format(struct media *m, const char *name, uint64_t size, uint32_t buf
 	sb.uuid[6] = (sb.uuid[6] & 0x0f) | 0x40;
 	sb.uuid[8] = (sb.uuid[8] & 0x3f) | 0x80;
 	sb.size = size;
+	sb.features_incompat = FEATURE_INCOMPAT_CHANGES;
 	sb.buffer_size = buffer_size;
 	sb.segment_size = segment_size_for(size);
 	sb.unit = m->unit;

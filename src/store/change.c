@@ -20,6 +20,8 @@ void index_account(struct paste_store *s, const struct entry *e, int sign)
 		return;
 	s->index_bytes += sign > 0 ? entry_cost(e) : -entry_cost(e);
 	s->live_bytes += sign > 0 ? live : -live;
+	if (e->attributes && entry_expires(e))
+		s->expiring += sign > 0 ? 1 : -1ull;
 	if (e->refs)
 		s->placed_bytes += sign > 0 ? e->length : -e->length;
 	if (e->key_length)
@@ -67,6 +69,37 @@ uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const
 		.meta = meta,
 		.length = meta + padded,
 		.digest = op_digest(v),
+	};
+	return log_end(&s->log[l], rec, &shape);
+}
+
+static uint32_t ops_digest(const uint8_t *p, size_t room, uint32_t ops)
+{
+	uint32_t digest = DIGEST_NONE;
+
+	for (uint32_t i = 0; i < ops; i++) {
+		struct op_view v;
+		int64_t size = op_decode(p, room, &v);
+		digest = digests_join(digest, op_digest(&v));
+		p += size;
+		room -= (size_t)size;
+	}
+	return digest;
+}
+
+uint64_t record_end_ops(struct paste_store *s, uint16_t l, struct record *rec, uint32_t ops, uint32_t op_bytes,
+			uint32_t body)
+{
+	uint32_t meta = (uint32_t)sizeof(*rec) + op_bytes;
+	uint32_t padded = (uint32_t)op_padded(body);
+
+	memset((uint8_t *)rec + meta + body, 0, padded - body);
+	struct log_shape shape = {
+		.type = RECORD_CHANGE,
+		.ops = (uint16_t)ops,
+		.meta = meta,
+		.length = meta + padded,
+		.digest = ops_digest((uint8_t *)(rec + 1), op_bytes, ops),
 	};
 	return log_end(&s->log[l], rec, &shape);
 }
@@ -206,16 +239,14 @@ int paste_store_put(struct paste_store *s, const void *key, size_t key_length, c
 	uint64_t sequence = incoming_end(s, &in);
 	*result = (struct paste_result){.round = s->round, .version = in.v.op.version};
 	if (old) {
-		result->existed = !(old->flags & ENTRY_ABSENT);
+		result->existed = entry_shown(s, old);
 		entry_retire(s, in.log, sequence, old);
 	}
 	s->c.puts++;
 	return 0;
 }
 
-/* What makes room must not fail for want of room: there is a reserve for it, and then there is the cleaner. It may move
- * entries. */
-static struct record *record_begin_always(struct paste_store *s, uint16_t l, size_t op_bytes, int *error)
+struct record *record_begin_always(struct paste_store *s, uint16_t l, size_t op_bytes, int *error)
 {
 	struct record *rec = record_begin(s, l, op_bytes, 0, NULL);
 
@@ -259,15 +290,14 @@ int paste_store_delete(struct paste_store *s, const void *key, size_t key_length
 	tree_replace_at(&s->keys, &at, gone);
 	fifo_push(&s->absent, gone, s->round);
 	uint64_t sequence = record_end(s, l, rec, &v, 0);
-	*result = (struct paste_result){.round = s->round, .version = v.op.version, .existed = true};
+	*result = (struct paste_result){.round = s->round, .version = v.op.version, .existed = entry_shown(s, old)};
 	entry_retire(s, l, sequence, old);
 	s->c.deletes++;
 	s->c.acknowledged_bytes += key_length;
 	return 0;
 }
 
-/* The stream, made if need be. A stream whose counter may have been lost to damage is not begun again. */
-static int stream_for_append(struct paste_store *s, const void *name, size_t length, struct stream **stream)
+int stream_for_append(struct paste_store *s, const void *name, size_t length, struct stream **stream)
 {
 	*stream = tree_find(&s->streams, name, length);
 	if (*stream)
@@ -287,8 +317,7 @@ static int stream_for_append(struct paste_store *s, const void *name, size_t len
 	return 0;
 }
 
-/* The entry could not be made: a stream begins to exist with its first one. */
-static void stream_unmake(struct paste_store *s, struct stream *st)
+void stream_unmake(struct paste_store *s, struct stream *st)
 {
 	if (st->next > 1)
 		return;

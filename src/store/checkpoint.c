@@ -126,6 +126,24 @@ static int page_add(struct paste_store *s, const struct op_view *v)
 	return 0;
 }
 
+/* 1: there is nothing more of the kind. */
+static int add_retry(struct paste_store *s)
+{
+	struct checkpoint *c = &s->checkpoint;
+	struct op_view v = {.op = {.type = OP_CLOCK, .version = s->clock}};
+
+	if (!c->clock) {
+		c->clock = true;
+		return s->clock && SITE(checkpoint_clock) ? page_add(s, &v) : 0;
+	}
+	const struct retry *t = retries_from(&s->retries, &c->retry);
+	if (!t)
+		return 1;
+	c->retry++;
+	retry_op(t, &v);
+	return page_add(s, &v);
+}
+
 static int add_damage(struct paste_store *s)
 {
 	struct checkpoint *c = &s->checkpoint;
@@ -220,8 +238,10 @@ int checkpoint_begin(struct paste_store *s, bool clean)
 	/* Asked before the logs are made to begin new segments, which an attempt in vain would waste. */
 	if (!space_checkpoint_fits(s))
 		return -ENOSPC;
-	c->state = CHECKPOINT_DAMAGE;
+	c->state = CHECKPOINT_RETRIES;
 	c->id++; /* a new one for each attempt, so that pages of one given up are never taken for this one's */
+	c->clock = false;
+	c->retry = 0;
 	c->damage = 0;
 	c->page = NULL;
 	c->pages = c->all_ops = 0;
@@ -323,7 +343,9 @@ static int write_part(struct paste_store *s, uint32_t ops)
 
 	for (uint32_t i = 0; i < ops; i++) {
 		int ret;
-		if (c->state == CHECKPOINT_DAMAGE)
+		if (c->state == CHECKPOINT_RETRIES)
+			ret = add_retry(s);
+		else if (c->state == CHECKPOINT_DAMAGE)
 			ret = c->damage == s->lost_count ? 1 : add_damage(s);
 		else
 			ret = c->state == CHECKPOINT_KEYS ? add_key(s) : add_stream(s);
@@ -337,6 +359,10 @@ static int write_part(struct paste_store *s, uint32_t ops)
 			continue;
 		if (c->state == CHECKPOINT_STREAMS)
 			return finish_pages(s);
+		if (c->state == CHECKPOINT_RETRIES) {
+			c->state = CHECKPOINT_DAMAGE;
+			continue;
+		}
 		const struct tree *next = c->state == CHECKPOINT_DAMAGE ? &s->keys : &s->streams;
 		tree_cursor_start(&c->cursor, next, NULL, 0);
 		c->stream = NULL;
@@ -350,6 +376,7 @@ int checkpoint_step(struct paste_store *s, uint32_t ops)
 	switch (s->checkpoint.state) {
 	case CHECKPOINT_IDLE:
 		return 0;
+	case CHECKPOINT_RETRIES:
 	case CHECKPOINT_DAMAGE:
 	case CHECKPOINT_KEYS:
 	case CHECKPOINT_STREAMS:

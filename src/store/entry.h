@@ -39,6 +39,12 @@ static inline uint8_t *entry_bytes(const struct entry *e)
 	return entry_key(e) + e->key_length + e->attributes;
 }
 
+/* When the key expires, or 0. */
+static inline uint64_t entry_expires(const struct entry *e)
+{
+	return e->attributes ? attributes_expires(entry_key(e) + e->key_length, e->attributes) : 0;
+}
+
 static inline size_t entry_size(const struct entry *e)
 {
 	return sizeof(*e) + e->refs * sizeof(struct extent) + e->key_length + e->attributes +

@@ -42,7 +42,23 @@ static void list_key(const struct paste_store *s, const struct entry *e, struct 
 	item->name_length = e->key_length;
 	item->version = e->version;
 	item->length = e->length;
+	item->expires = entry_expires(e);
 	item->round = later(item->round, pending_round(s, e->mark));
+}
+
+/* The list leaves out a key that has expired. Saying so may move entries: *e is found again. */
+static int reveal_listed(struct paste_store *s, const struct entry **e, struct paste_listed *item)
+{
+	uint8_t key[PASTE_KEY_MAX];
+	uint16_t length = (*e)->key_length;
+
+	memcpy(key, entry_key(*e), length);
+	int ret = expiry_reveal(s, *e, &item->round);
+	if (ret < 0)
+		return ret;
+	*e = tree_find(&s->keys, key, length);
+	list_key(s, *e, item);
+	return 0;
 }
 
 int paste_store_list(struct paste_store *s, const void *prefix, size_t prefix_length, const void *after,
@@ -54,14 +70,18 @@ int paste_store_list(struct paste_store *s, const void *prefix, size_t prefix_le
 	const struct entry *e = list_seek(&s->keys, prefix, prefix_length, after, after_length);
 	for (uint32_t skipped = 0; e && has_prefix(entry_key(e), e->key_length, prefix, prefix_length); skipped++) {
 		list_key(s, e, item);
-		if (s->error && item->round)
-			return -EIO; /* what the list shows of it will never be durable */
-		if (!(e->flags & ENTRY_ABSENT))
+		int ret = s->error && item->round ? -EIO : 0; /* what the list shows of it will never be durable */
+		if (ret == 0 && entry_shown(s, e))
 			return 0;
+		if (ret == 0 && !(e->flags & ENTRY_ABSENT))
+			ret = reveal_listed(s, &e, item);
+		if (ret < 0)
+			return ret;
 		if (skipped == SKIP_MAX)
 			return -EAGAIN;
 		e = tree_after(&s->keys, entry_key(e), e->key_length);
 	}
+	item->name = NULL;
 	return -ENOENT;
 }
 
@@ -97,6 +117,10 @@ int paste_store_look(struct paste_store *s, const void *key, size_t key_length, 
 		return -EIO;
 	if (e->flags & ENTRY_ABSENT)
 		return -ENOENT;
+	if (entry_expired(s, e) && !(e->flags & OP_LOST)) {
+		int ret = expiry_reveal(s, e, &item->round);
+		return ret < 0 ? ret : -ENOENT;
+	}
 	list_key(s, e, item);
 	return e->flags & OP_LOST ? -EBADMSG : 0;
 }

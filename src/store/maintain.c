@@ -164,6 +164,9 @@ int paste_store_maintain(struct paste_store *s, bool idle)
 		return 0;
 	space_set_reserve(s);
 	struct intake in = intake_since(s);
+	int expiring = expiry_step(s, idle);
+	if (expiring < 0)
+		return expiring;
 	int busy = step_checkpoint(s, &in, idle);
 	if (busy < 0)
 		return busy;
@@ -171,7 +174,7 @@ int paste_store_maintain(struct paste_store *s, bool idle)
 	if (cleaning < 0)
 		return cleaning;
 	if (idle)
-		return idle_end(s, busy || cleaning);
+		return idle_end(s, busy || cleaning || expiring);
 	if (starved(s) && s->round_count == 0 && !store_dirty(s) && store_wants_seal(s)) {
 		int ret = store_seal(s);
 		if (ret < 0 && ret != -ENOSPC)

@@ -90,6 +90,7 @@ void store_abandon(struct paste_store *s)
 		return;
 	tree_destroy(&s->keys, entry_item_free, &s->slab);
 	tree_destroy(&s->streams, stream_item_free, &s->slab);
+	retries_free(&s->retries, &s->slab);
 	slab_destroy(&s->slab);
 	for (uint32_t l = 0; l < s->logs; l++) {
 		log_free(&s->log[l]);
@@ -120,6 +121,12 @@ static int extent_persist(void *arg, const struct extent *e, bool list)
 	return 0;
 }
 
+static int value_persist(void *arg, const struct op_view *v)
+{
+	op_each_extent(arg, v->refs, v->op.refs, v->op.flags & OP_INDIRECT, extent_persist, arg);
+	return 0;
+}
+
 /* What recovery found above the last known stable point may have been read from a cache: make it durable before
  * anything says that it is. (After a process died, lines that it never wrote back are still seen by the next.) */
 static int tail_persist(struct paste_store *s, const struct scan *scan)
@@ -140,7 +147,7 @@ static int tail_persist(struct paste_store *s, const struct scan *scan)
 			int64_t size = op_decode(p, room, &v);
 			if (size < 0)
 				return -EBADMSG;
-			op_each_extent(r, v.refs, v.op.refs, v.op.flags & OP_INDIRECT, extent_persist, r);
+			op_each(r, &v, value_persist, r); /* a batch's ops stand in the record */
 			p += size;
 			room -= (size_t)size;
 		}
@@ -181,6 +188,7 @@ static int begin_epoch(struct paste_store *s, const struct scan *scans, uint64_t
 	if (SITE(epoch_raise))
 		sb->epoch++;
 	sb->state = REGION_OPEN;
+	sb->features_incompat |= FEATURE_INCOMPAT_CHANGES; /* from here on the logs may have what needs it */
 	sb->owner_pid = (uint64_t)getpid();
 	gethostname(sb->owner_host, sizeof(sb->owner_host) - 1);
 	for (uint32_t l = 0; l < s->logs; l++) {
@@ -286,6 +294,7 @@ int store_open_on(struct media *m, struct paste_store **store, struct paste_erro
 	slab_init(&s->slab, 0, NULL);
 	tree_init(&s->keys, entry_key_of, NULL);
 	tree_init(&s->streams, stream_name_of, NULL);
+	retries_init(&s->retries);
 	ret = store_init(s, r);
 	if (ret < 0)
 		paste_fail(err, ret, "out of memory");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/site.h"
+#include "paste/list.h"
 #include "store/store_internal.h"
 
 /* Verifies the extents and lists them in s->refs. */
@@ -40,6 +41,8 @@ static int read_entry(struct paste_store *s, const struct entry *e, struct paste
 
 	*value = (struct paste_value){
 		.round = pending_round(s, e->mark), .version = e->version, .length = e->length};
+	if (e->attributes)
+		value->expires = entry_expires(e);
 	if (s->error && value->round)
 		return -EIO; /* it will never be durable, and what it replaced is gone */
 	if (e->flags & OP_INLINE) {
@@ -67,9 +70,13 @@ int paste_store_get(struct paste_store *s, const void *key, size_t key_length, s
 		return -EINVAL;
 	s->c.reads++;
 	const struct entry *e = tree_find(&s->keys, key, key_length);
-	if (e && !(e->flags & ENTRY_ABSENT))
+	if (entry_shown(s, e))
 		return read_entry(s, e, value);
 	s->c.misses++;
+	if (e && !(e->flags & ENTRY_ABSENT)) {
+		int ret = e->flags & OP_LOST ? -EBADMSG : expiry_reveal(s, e, &value->round);
+		return ret < 0 ? ret : -ENOENT;
+	}
 	if (e)
 		value->round = pending_round(s, e->mark);
 	else if (lost_covers(s, false, key, key_length))
@@ -107,16 +114,18 @@ void paste_value_put(struct paste_store *s, const struct paste_value *value)
 int paste_store_next(struct paste_store *s, const void *after, size_t after_length, const void **key,
 		     size_t *key_length, uint64_t *length)
 {
-	const struct entry *e = after ? tree_after(&s->keys, after, after_length) : tree_first(&s->keys);
+	struct paste_listed item = {.name = after, .name_length = after_length};
+	uint8_t reached[PASTE_KEY_MAX];
+	int ret;
 
-	while (e && (e->flags & ENTRY_ABSENT))
-		e = tree_after(&s->keys, entry_key(e), e->key_length);
-	if (!e)
-		return -ENOENT;
-	*key = entry_key(e);
-	*key_length = e->key_length;
-	*length = e->length;
-	return 0;
+	while ((ret = paste_store_list(s, NULL, 0, item.name, item.name_length, &item)) == -EAGAIN) {
+		memcpy(reached, item.name, item.name_length);
+		item.name = reached;
+	}
+	*key = item.name;
+	*key_length = item.name_length;
+	*length = item.length;
+	return ret;
 }
 
 int paste_store_stream(struct paste_store *s, const void *name, size_t name_length, uint64_t *first, uint64_t *next,

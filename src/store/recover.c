@@ -158,6 +158,12 @@ int recover_apply(struct paste_store *s, const struct op_view *v, uint64_t of, s
 		if (in)
 			*in = st;
 		return 0;
+	case OP_RETRY:
+		return store_remember(s, v, 0);
+	case OP_CLOCK:
+		if (v->op.version > s->clock && SITE(clock_recovered))
+			s->now = s->clock = v->op.version;
+		return 0;
 	case OP_DAMAGE:
 		if (!(v->op.flags & OP_INLINE))
 			return -EBADMSG;
@@ -213,6 +219,18 @@ static int apply_gap(struct paste_store *s, const struct scan_gap *gap, uint16_t
 	return ret < 0 ? ret : lost_digest(s, true, gap->digest);
 }
 
+struct applying {
+	struct paste_store *s;
+	uint64_t of;
+};
+
+static int apply_op(void *arg, const struct op_view *v)
+{
+	const struct applying *a = arg;
+
+	return recover_apply(a->s, v, a->of, NULL);
+}
+
 static int apply_record(struct paste_store *s, const struct scan_record *at)
 {
 	const struct record *rec = at->record;
@@ -224,7 +242,8 @@ static int apply_record(struct paste_store *s, const struct scan_record *at)
 	for (uint16_t k = 0; k < rec->ops; k++) {
 		struct op_view v;
 		int64_t size = op_decode(p, room, &v);
-		int ret = size < 0 ? (int)size : recover_apply(s, &v, rec->sequence, NULL);
+		struct applying a = {s, rec->sequence};
+		int ret = size < 0 ? (int)size : op_each(s->r, &v, apply_op, &a);
 		if (ret == -EBADMSG) {
 			damage_note(s, at->offset, false, "log: record %llu makes no sense although its checksum is right",
 				    (unsigned long long)rec->sequence);

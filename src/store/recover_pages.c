@@ -120,7 +120,7 @@ static int page_apply(struct pages *p, const uint8_t *body, uint32_t length, uin
 		if (size < 0)
 			return -EBADMSG;
 		int ret = 0;
-		if (p->gap && v.op.type != OP_DAMAGE)
+		if (p->gap && (v.op.type == OP_PUT || v.op.type == OP_STREAM))
 			ret = close_gap(p, &v);
 		if (ret == 0)
 			ret = recover_apply(p->s, &v, 0, &in);

@@ -81,8 +81,11 @@ int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t 
 	uint64_t placed = s->placed_bytes - replaced + (value > s->tiny_max ? value : 0);
 
 	bool grows = index > 0 || placed > s->placed_bytes;
-	if (grows && placed + 2 * index > space_capacity(s))
-		return -ENOSPC;
+	if (grows && placed + 2 * index > space_capacity(s)) {
+		/* What is to be replaced may be among what has expired. */
+		if (!expiry_make_room(s) || s->placed_bytes + value + 2 * index > space_capacity(s))
+			return -ENOSPC;
+	}
 	/* Below the reserve is what checkpoints and deletes need. The value's bytes have their place already; what is still
 	 * to be found is one for the record, and for lists, 12 bytes for a piece of 1 KiB or so. */
 	uint64_t segments = value / 64 / s->r->segment_size + 2;

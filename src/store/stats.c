@@ -84,6 +84,11 @@ void paste_store_stats(struct paste_store *s, struct paste_store_stats *st)
 	memcpy(st->copies, c->copies, sizeof(st->copies));
 	memcpy(st->copy_bytes, c->copy_bytes, sizeof(st->copy_bytes));
 	st->time = s->now;
+	st->expiring = s->expiring;
+	st->expired = c->expired;
+	st->retry_keys = s->retries.count;
+	st->retry_bytes = s->retries.bytes;
+	st->repeated = c->repeated;
 	st->scrub_passes = s->scrub.passes;
 	st->scrub_entries = s->scrub.entries;
 	st->scrub_bytes = s->scrub.bytes;

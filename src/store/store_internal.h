@@ -11,6 +11,7 @@
  *	damage.c      what is known to be bad		check.c      looking for what is bad
  *	body.c        bodies under arrival		stats.c      counters
  *	apply.c       conditions, several changes at once	list.c       by prefix
+ *	expiry.c      keys that have had their time	retry.c      calls that may be repeated (retry.h)
  *	scrub.c       looking for damage beside the load
  */
 #ifndef STORE_STORE_INTERNAL_H
@@ -21,6 +22,7 @@
 #include "paste/store.h"
 #include "store/entry.h"
 #include "store/fifo.h"
+#include "store/retry.h"
 #include "store/stream.h"
 #include "store/tree.h"
 
@@ -45,7 +47,8 @@ struct pack {
 
 enum checkpoint_state {
 	CHECKPOINT_IDLE,
-	CHECKPOINT_DAMAGE,  /* writing what is known to be damaged */
+	CHECKPOINT_RETRIES, /* writing the time, and what is remembered of calls */
+	CHECKPOINT_DAMAGE,  /* what is known to be damaged */
 	CHECKPOINT_KEYS,
 	CHECKPOINT_STREAMS,
 	CHECKPOINT_PAGES,   /* waiting for the pages to be durable */
@@ -61,6 +64,8 @@ struct checkpoint {
 	enum checkpoint_state state;
 	uint64_t id;
 	uint64_t start[LOGS_MAX];
+	bool clock;               /* the time is written */
+	uint64_t retry;           /* place of the next remembered call to write */
 	size_t damage;            /* next item to write */
 	struct tree_cursor cursor;
 	struct stream *stream;    /* being written */
@@ -118,6 +123,15 @@ struct scrub {
 	uint64_t passes, entries, bytes, damage;
 };
 
+/* The walk that deletes what has expired (expiry.c). */
+struct expiry {
+	bool active;
+	struct tree_cursor cursor;
+	uint64_t next; /* ms: nothing in the index expires before; while a walk is active, nothing that was put since */
+	uint64_t seen; /* the least that the walk has come by */
+	uint64_t last; /* time of the last step */
+};
+
 /* Keys of which something was lost: an interval (from an unreadable page), or one key known by its digest. */
 struct lost {
 	bool streams;
@@ -133,6 +147,7 @@ struct counters {
 	uint64_t cleaned_segments, cleaned_bytes;
 	uint64_t copies[PASTE_COPY_CAUSES], copy_bytes[PASTE_COPY_CAUSES];
 	uint64_t recovery_us, recovered_records, recovered_entries, torn;
+	uint64_t expired, repeated;
 };
 
 struct paste_store {
@@ -167,7 +182,12 @@ struct paste_store {
 	uint64_t log_floor[LOGS_MAX]; /* log bytes at the current checkpoint */
 	struct cleaner cleaner;
 	struct scrub scrub;
-	uint64_t now; /* milliseconds since 1970, as the caller says; never goes back */
+	uint64_t now;        /* milliseconds since 1970, as the caller says; never goes back */
+	uint64_t clock;      /* the latest `now` in a record: what was shown to have expired by then stays so */
+	uint64_t clock_mark; /* round of that record */
+	uint64_t expiring;   /* entries with a time to go */
+	struct expiry expiry;
+	struct retries retries;
 	struct pace pace;
 	bool stuck;           /* making room failed, when */
 	uint64_t stuck_retired; /* ... so many entries had been retired */
@@ -220,6 +240,44 @@ void entry_retire(struct paste_store *s, uint16_t l, uint64_t sequence, struct e
 /* Write a record of one op, with `body` bytes to follow the ops (copied by the caller through *body). */
 struct record *record_begin(struct paste_store *s, uint16_t l, size_t op_bytes, uint32_t body, uint8_t **place);
 uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const struct op_view *v, uint32_t body);
+/* The same for a record whose ops stand in it already. Its number. */
+uint64_t record_end_ops(struct paste_store *s, uint16_t l, struct record *rec, uint32_t ops, uint32_t op_bytes,
+			uint32_t body);
+/* What makes room must not fail for want of room: there is a reserve for it, and then there is the cleaner. It may move
+ * entries. */
+struct record *record_begin_always(struct paste_store *s, uint16_t l, size_t op_bytes, int *error);
+/* The stream, made if need be. A stream whose counter may have been lost to damage is not begun again. */
+int stream_for_append(struct paste_store *s, const void *name, size_t length, struct stream **stream);
+/* No entry could be made: a stream begins to exist with its first one. */
+void stream_unmake(struct paste_store *s, struct stream *st);
+
+/* expiry.c ---------------------------------------------------------------------------------------------------- */
+
+static inline bool entry_expired(const struct paste_store *s, const struct entry *e)
+{
+	if (!e->attributes)
+		return false;
+	uint64_t expires = entry_expires(e);
+	return expires && expires <= s->now;
+}
+
+/* The entry is a key that is there. */
+static inline bool entry_shown(const struct paste_store *s, const struct entry *e)
+{
+	return e && !(e->flags & ENTRY_ABSENT) && !entry_expired(s, e);
+}
+
+/* A reply will show that the entry has expired: raises *round to what that depends on. It may move entries, e too. */
+int expiry_reveal(struct paste_store *s, const struct entry *e, uint64_t *round);
+void expiry_note(struct paste_store *s, uint64_t expires); /* something was put that expires then */
+bool expiry_due(const struct paste_store *s);
+int expiry_step(struct paste_store *s, bool idle); /* 1: there is more to do now */
+bool expiry_make_room(struct paste_store *s); /* somebody waits for room; true if something was deleted */
+
+/* retries (retry.h) ------------------------------------------------------------------------------------------- */
+
+/* Remember a call by its RETRY op, and forget others for it. */
+int store_remember(struct paste_store *s, const struct op_view *v, uint64_t mark);
 
 /* round.c ----------------------------------------------------------------------------------------------------- */
 
