@@ -12,7 +12,7 @@
  *
  * What is not for us or fails a check (packet.h) is dropped and counted under the check's name. Nothing is
  *sent on our own account: no ARP, no neighbour discovery, no ICMP; those stay with the kernel. Only who asked
- *can be answered; neighbours for others (from the kernel's tables through rtnetlink) are not here yet.
+ *can be answered; the way to others is neighbour.h's.
  *
  * One thread, one queue of a port. No call blocks.
  */
