@@ -6,8 +6,8 @@
  * store.h says of rounds, slices and errors holds here too.
  *
  * Versions. Each put that takes effect gives its key a version that the key never had before, also if it was deleted
- * meanwhile or the store crashed in between. So a version is a strong ETag. Changes made by one call have versions of
- * their own only per key: a key is named once in a call.
+ * meanwhile or the store crashed in between. So a version is a strong ETag. Changes made by one call may have the
+ * same version, each for a key of its own: a key is named once in a call.
  *
  * Time. The store never reads a clock. Who uses expiry calls paste_store_set_time() once a poll round with the time in
  * milliseconds since 1970. The store's time never goes back: an earlier time is ignored, and when a reply shows that a

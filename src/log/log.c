@@ -9,6 +9,10 @@
 #include "base/crc.h"
 #include "base/site.h"
 
+#define SHARED_OPS 8  /* changes that share a record: what goes with one of them if it is damaged beyond a bit */
+#define LIST_EVERY 96 /* changes; two lists and a few records more fit DIGESTS_MAX */
+#define LIST_LEAST 64 /* digests in a list, if so many changes are known */
+
 uint32_t record_crc(const struct paste_region *r, const struct record *rec, uint32_t meta)
 {
 	return paste_crc(r->sb.salt, (const uint8_t *)rec + sizeof(rec->crc), meta - sizeof(rec->crc));
@@ -26,7 +30,7 @@ void log_init(struct log *l, struct paste_region *r, uint16_t number, uint32_t e
 	l->number = number;
 	l->epoch = epoch;
 	l->segment = SEGMENT_NONE;
-	l->next = 1;
+	l->next = l->known = 1;
 }
 
 void log_free(struct log *l)
@@ -49,10 +53,75 @@ static bool segments_push(struct log *l, uint32_t segment, uint64_t first)
 	return true;
 }
 
+static struct record *record_of(const struct log *l, uint32_t offset)
+{
+	return (struct record *)(region_segment_data(l->r, l->segment) + offset);
+}
+
+static uint32_t *digest_of(struct log *l, uint64_t number)
+{
+	return &l->digest[number % DIGESTS_MAX];
+}
+
+/* Write the record's header. It takes the numbers from `sequence` on, which are below l->next already. */
+static void record_finish(struct log *l, struct record *rec, uint64_t sequence, uint32_t digest,
+			  const struct log_shape *shape)
+{
+	uint64_t lag = sequence - l->durable;
+
+	assert(lag <= UINT32_MAX && shape->length % 8 == 0 && shape->meta <= RECORD_META_MAX);
+	if (!SITE(log_lag_honest))
+		lag = 1; /* claims that everything before this record is durable */
+	*rec = (struct record){
+		.epoch = l->epoch,
+		.sequence = sequence,
+		.length = shape->length,
+		.meta = shape->meta,
+		.lag = (uint32_t)lag,
+		.digest = digest,
+		.log = l->number,
+		.ops = shape->ops,
+		.type = shape->type,
+		.digests = rec->digests,
+	};
+	rec->crc = record_crc(l->r, rec, shape->meta);
+	l->stated = sequence - lag;
+	l->last_ops = shape->ops;
+	l->bytes += shape->length;
+	l->records++;
+}
+
+/* Whose keys changed is told again, behind what damage to one place takes: at the latest after so many changes. */
+static void list_if_due(struct log *l)
+{
+	if (l->changed >= l->listed[0] + LIST_EVERY)
+		log_write_seal(l); /* without a free segment there is none, and then another attempt */
+}
+
+/* The record that takes ops is complete. */
+static void log_close(struct log *l)
+{
+	if (!l->filling)
+		return;
+	struct record *rec = record_of(l, l->filling);
+	uint32_t bytes = l->tail - l->filling;
+	if (l->ops == 0) {
+		l->tail = l->filling; /* nothing came of it */
+		l->filling = 0;
+		return;
+	}
+	l->filling = 0;
+	uint64_t sequence = l->next - l->ops;
+	struct log_shape shape = {.type = RECORD_CHANGE, .ops = l->ops, .meta = bytes, .length = bytes};
+	record_finish(l, rec, sequence, *digest_of(l, sequence - 1), &shape);
+	list_if_due(l);
+}
+
 /* Hand what was appended to the medium. The header of a fresh segment goes with its first records: if a crash
  * tears them apart, the records are not reachable and were not acknowledged. */
 void log_commit(struct log *l)
 {
+	log_close(l);
 	if (l->segment == SEGMENT_NONE || l->tail == l->committed)
 		return;
 	if (SITE(log_write_back))
@@ -93,73 +162,150 @@ static bool segment_begin(struct log *l, uint64_t first, uint64_t previous)
 	return true;
 }
 
-static struct record *place(struct log *l, uint32_t bytes, uint64_t first, uint64_t previous)
+/* A place for a record with `bytes` behind its digests, of which it gets `digests`. */
+static struct record *place(struct log *l, uint8_t type, uint32_t digests, uint32_t bytes, uint64_t first,
+			    uint64_t previous)
 {
-	assert(bytes <= log_record_max(l->r));
-	if (l->segment == SEGMENT_NONE || l->tail + bytes > l->r->segment_size) {
+	uint32_t length = record_head(type, digests) + bytes;
+
+	assert(length <= l->r->segment_size - sizeof(struct header));
+	if (l->segment == SEGMENT_NONE || l->tail + length > l->r->segment_size) {
 		if (!segment_begin(l, first, previous))
 			return NULL;
 	}
-	return (struct record *)(region_segment_data(l->r, l->segment) + l->tail);
+	struct record *rec = record_of(l, l->tail);
+	rec->type = type;
+	rec->digests = (uint16_t)digests;
+	uint8_t *p = record_digests(rec);
+	for (uint32_t i = 0; i < digests; i++)
+		memcpy(p + i * sizeof(uint32_t), digest_of(l, l->next - digests + i), sizeof(uint32_t));
+	if (digests % 2)
+		memset(p + digests * sizeof(uint32_t), 0, sizeof(uint32_t));
+	return rec;
+}
+
+/* A record says of each change of the one before it whose key it was; of a single one its header does. */
+static uint32_t carried(const struct log *l)
+{
+	uint64_t known = l->next - l->known;
+	uint32_t n = l->last_ops < 2 ? 0 : l->last_ops > LOG_CARRIED_MAX ? LOG_CARRIED_MAX : l->last_ops;
+
+	return known < n ? (uint32_t)known : n;
+}
+
+static struct record *place_changes(struct log *l, uint32_t bytes)
+{
+	log_close(l);
+	return place(l, RECORD_CHANGE, carried(l), bytes, l->next, l->next - 1);
 }
 
 struct record *log_begin(struct log *l, uint32_t bytes)
 {
-	return place(l, bytes, l->next, l->next - 1);
+	return place_changes(l, bytes);
 }
 
 uint64_t log_end(struct log *l, struct record *rec, const struct log_shape *shape)
 {
-	uint64_t lag = l->next - l->durable;
+	uint64_t sequence = l->next;
+	uint32_t digest = *digest_of(l, sequence - 1);
 
-	assert(lag <= UINT32_MAX && shape->length % 8 == 0 && shape->meta <= RECORD_META_MAX);
-	if (!SITE(log_lag_honest))
-		lag = 1; /* claims that everything before this record is durable */
-	*rec = (struct record){
-		.epoch = l->epoch,
-		.sequence = l->next,
-		.length = shape->length,
-		.meta = shape->meta,
-		.lag = (uint32_t)lag,
-		.digest = l->digest,
-		.log = l->number,
-		.ops = shape->ops,
-		.type = shape->type,
-	};
-	rec->crc = record_crc(l->r, rec, shape->meta);
-	l->digest = shape->digest;
-	l->stated = l->next - lag;
+	assert(!l->filling && shape->ops > 0);
+	for (uint16_t i = 0; i < shape->ops; i++)
+		*digest_of(l, l->next++) = shape->digest[i];
 	l->tail += shape->length;
-	l->bytes += shape->length;
-	l->records++;
-	if (shape->type != RECORD_SEAL)
-		l->changed = l->next;
+	l->changed = l->next - 1;
+	record_finish(l, rec, sequence, digest, shape);
+	list_if_due(l);
+	return sequence;
+}
+
+uint8_t *log_add(struct log *l, uint32_t bytes)
+{
+	uint32_t so_far = l->tail - l->filling;
+
+	if (!l->filling || l->ops == SHARED_OPS || so_far + bytes > RECORD_META_MAX ||
+	    l->tail + bytes > l->r->segment_size) {
+		struct record *rec = place_changes(l, bytes);
+		if (!rec)
+			return NULL;
+		l->filling = l->tail;
+		l->tail += record_head(RECORD_CHANGE, rec->digests);
+		l->ops = 0;
+		l->name = 0;
+	}
+	return (uint8_t *)record_of(l, l->tail);
+}
+
+uint64_t log_added(struct log *l, uint32_t bytes, uint32_t digest)
+{
+	const struct op *op = (const struct op *)record_of(l, l->tail);
+
+	if (op->type == OP_APPEND && op->key_length)
+		l->name = l->tail;
+	l->tail += bytes;
+	l->ops++;
+	l->changed = l->next;
+	*digest_of(l, l->next) = digest;
 	return l->next++;
+}
+
+bool log_named(const struct log *l, const void *name, uint16_t length)
+{
+	if (!l->name)
+		return false;
+	const struct op *op = (const struct op *)record_of(l, l->name);
+	return op->key_length == length &&
+	       memcmp((const uint8_t *)(op + 1) + op->refs * sizeof(struct extent), name, length) == 0;
+}
+
+/* A record without ops, behind its digests. It takes a number, too. */
+static void end_without_ops(struct log *l, struct record *rec, uint64_t sequence, uint32_t digest)
+{
+	uint32_t length = record_head(rec->type, rec->digests);
+	struct log_shape shape = {.type = rec->type, .meta = length, .length = length};
+
+	l->tail += length;
+	l->next = sequence + 1;
+	*digest_of(l, sequence) = DIGEST_NONE;
+	record_finish(l, rec, sequence, digest, &shape);
+	l->listed[1] = l->listed[0];
+	l->listed[0] = sequence;
 }
 
 int log_write_open(struct log *l, uint64_t sequence, uint64_t previous)
 {
-	struct log_shape shape = {.type = RECORD_OPEN, .meta = sizeof(struct record) + 8, .length = sizeof(struct record) + 8};
-	struct record *rec = place(l, shape.length, sequence, previous);
+	uint64_t known = l->next - l->known;
+	uint32_t digest = *digest_of(l, previous);
 
+	assert(!l->filling && l->next == previous + 1);
+	struct record *rec = place(l, RECORD_OPEN, known < LIST_LEAST ? (uint32_t)known : LIST_LEAST, 0, sequence,
+				   previous);
 	if (!rec)
 		return -ENOSPC;
-	l->next = sequence;
+	memcpy(rec + 1, &previous, sizeof(previous));
 	/* All that was recovered is durable: it was read from the medium. */
 	l->durable = sequence - 1;
-	memcpy(rec + 1, &previous, sizeof(previous));
-	log_end(l, rec, &shape);
+	end_without_ops(l, rec, sequence, digest);
+	l->listed[1] = l->known = sequence;
+	l->changed = sequence;
 	return 0;
 }
 
+/* A list goes back to the last but one: what took the last one along with what it listed is damage to two places. */
 int log_write_seal(struct log *l)
 {
-	struct log_shape shape = {.type = RECORD_SEAL, .meta = sizeof(struct record), .length = sizeof(struct record)};
-	struct record *rec = log_begin(l, shape.length);
-
+	log_close(l);
+	uint64_t from = l->next > LIST_LEAST ? l->next - LIST_LEAST : 0;
+	if (l->listed[1] < from)
+		from = l->listed[1];
+	if (from + DIGESTS_MAX < l->next)
+		from = l->next - DIGESTS_MAX;
+	if (from < l->known)
+		from = l->known;
+	struct record *rec = place(l, RECORD_SEAL, (uint32_t)(l->next - from), 0, l->next, l->next - 1);
 	if (!rec)
 		return -ENOSPC;
-	log_end(l, rec, &shape);
+	end_without_ops(l, rec, l->next, *digest_of(l, l->next - 1));
 	return 0;
 }
 

@@ -53,11 +53,6 @@ int op_each(const struct paste_region *r, const struct op_view *v, op_fn each, v
 
 /* What the record after one with this op says of it. */
 uint32_t op_digest(const struct op_view *view);
-/* What it says of two. */
-static inline uint32_t digests_join(uint32_t a, uint32_t b)
-{
-	return a == DIGEST_NONE || a == b ? b : b == DIGEST_NONE ? a : DIGEST_MANY;
-}
 uint32_t key_digest(bool stream, const void *key, size_t length);
 
 /* Call `each` for every extent of the value, through the lists of an INDIRECT op (the list's own extents first are

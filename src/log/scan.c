@@ -45,21 +45,9 @@ static bool grow(void **array, size_t n, size_t *room, size_t size)
 	return true;
 }
 
-/* The number that a record follows: OPEN says so itself. */
-static uint64_t record_previous(const struct record *rec)
-{
-	uint64_t previous = rec->sequence - 1;
-
-	if (rec->type == RECORD_OPEN)
-		memcpy(&previous, rec + 1, sizeof(previous));
-	return previous;
-}
-
 static bool record_shape_ok(const struct record *rec, uint32_t room)
 {
-	uint32_t least = sizeof(*rec) + (rec->type == RECORD_OPEN ? 8 : 0);
-
-	return rec->meta >= least && rec->meta <= rec->length && rec->meta <= RECORD_META_MAX && rec->length <= room &&
+	return rec->meta >= record_head(rec->type, rec->digests) && rec->meta <= rec->length && rec->meta <= RECORD_META_MAX && rec->length <= room &&
 	       rec->length % 8 == 0 && rec->sequence <= SEQUENCE_MAX;
 }
 
@@ -182,7 +170,7 @@ static bool accept(struct scanner *sc, uint32_t segment, uint32_t offset, const 
 	}
 	s->segment = segment;
 	s->tail = offset + rec->length;
-	s->last = rec->sequence;
+	s->last = record_last(rec);
 	s->epoch = rec->epoch;
 	uint64_t stable = rec->sequence - rec->lag;
 	if (rec->lag <= rec->sequence && stable > s->stable)
@@ -327,14 +315,14 @@ static bool mend_next(struct scanner *sc)
 	return false;
 }
 
-static bool record_gap(struct scanner *sc, uint64_t before, uint32_t digest)
+static bool record_gap(struct scanner *sc, uint64_t before)
 {
 	struct scan *s = sc->s;
 	uint64_t offset = s->segment == SEGMENT_NONE ? 0 : region_segment_offset(sc->r, s->segment) + s->tail;
 
 	if (!grow((void **)&s->gaps, s->gap_count, &s->gap_room, sizeof(*s->gaps)))
 		return false;
-	s->gaps[s->gap_count++] = (struct scan_gap){s->last, before, offset, digest};
+	s->gaps[s->gap_count++] = (struct scan_gap){.after = s->last, .before = before, .offset = offset, .next = s->n};
 	return true;
 }
 
@@ -354,17 +342,15 @@ static void cut_torn_values(struct scanner *sc)
 		const struct record *rec = s->records[i].record;
 		if (rec->sequence <= s->stable || rec->type != RECORD_CHANGE)
 			continue;
-		const uint8_t *p = (const uint8_t *)(rec + 1);
-		size_t room = rec->meta - sizeof(*rec);
+		struct record_walk w;
+		struct op_view v;
+		int more = 1;
 		bool whole = true;
-		for (uint16_t k = 0; whole && k < rec->ops; k++) {
-			struct op_view v;
-			int64_t size = op_decode(p, room, &v);
-			whole = size >= 0 && op_verify(sc->r, v.refs, v.op.refs, v.op.flags & OP_INDIRECT) == 0 &&
+		record_walk_start(&w, rec);
+		while (whole && (more = record_walk_next(&w, &v)) > 0)
+			whole = op_verify(sc->r, v.refs, v.op.refs, v.op.flags & OP_INDIRECT) == 0 &&
 				(op_each(sc->r, &v, value_whole, sc) == 0 || !SITE(batch_values_verified));
-			p += size;
-			room -= (size_t)size;
-		}
+		whole = whole && more == 0;
 		if (whole || !SITE(tail_values_verified))
 			continue;
 		s->torn += s->n - i;
@@ -373,23 +359,33 @@ static void cut_torn_values(struct scanner *sc)
 	}
 }
 
-/* What the record after this one has to say of it. */
-static uint32_t record_digest(const struct record *rec)
+/* The digests of a record's changes, the last one first, behind what is in the scan already. */
+static void record_digests_take(struct scan *s, const struct record *rec)
 {
-	const uint8_t *p = (const uint8_t *)(rec + 1);
-	size_t room = rec->meta - sizeof(*rec);
-	uint32_t digest = DIGEST_NONE;
+	uint32_t n = rec->ops ? rec->ops : 1, first = s->digests;
+	struct record_walk w;
+	struct op_view v;
 
-	for (uint16_t k = 0; rec->type == RECORD_CHANGE && k < rec->ops; k++) {
-		struct op_view v;
-		int64_t size = op_decode(p, room, &v);
-		if (size < 0)
-			return DIGEST_MANY;
-		digest = digests_join(digest, op_digest(&v));
-		p += size;
-		room -= (size_t)size;
+	s->digests = first + n > DIGESTS_MAX ? DIGESTS_MAX : first + n;
+	for (uint32_t i = first; i < s->digests; i++)
+		s->digest[i] = rec->type == RECORD_CHANGE ? DIGEST_MANY : DIGEST_NONE;
+	record_walk_start(&w, rec);
+	for (uint32_t left = n; left > 0 && record_walk_next(&w, &v) > 0; left--) {
+		if (first + left - 1 < DIGESTS_MAX)
+			s->digest[first + left - 1] = op_digest(&v);
 	}
-	return digest;
+}
+
+/* What the next record has to say of those before it. */
+static void digests_collect(struct scan *s)
+{
+	s->digests = 0;
+	for (size_t i = s->n; i-- > 0 && s->digests < DIGESTS_MAX;) {
+		const struct record *rec = s->records[i].record;
+		if (i + 1 < s->n && record_last(rec) + 1 != s->records[i + 1].record->sequence)
+			return;
+		record_digests_take(s, rec);
+	}
 }
 
 /* After a cut: the end is behind the last record that is left. */
@@ -397,10 +393,9 @@ static void settle_end(struct scanner *sc)
 {
 	struct scan *s = sc->s;
 
-	s->digest = DIGEST_NONE;
+	s->digests = 0;
 	if (s->lost_end) {
 		s->segment = SEGMENT_NONE;
-		s->digest = DIGEST_MANY;
 		return;
 	}
 	s->last = sc->r->sb.log[sc->number].start - 1;
@@ -411,8 +406,8 @@ static void settle_end(struct scanner *sc)
 		uint64_t in_area = last->offset - AREA_START;
 		s->segment = (uint32_t)(in_area >> sc->r->segment_shift);
 		s->tail = (uint32_t)(in_area & (sc->r->segment_size - 1)) + last->record->length;
-		s->last = last->record->sequence;
-		s->digest = record_digest(last->record);
+		s->last = record_last(last->record);
+		digests_collect(s);
 	}
 	while (s->segment_count > 0 && s->segments[s->segment_count - 1].first > s->last)
 		s->segment_count--;
@@ -433,8 +428,7 @@ static int scan_all(struct scanner *sc)
 			if (sc->error)
 				return sc->error;
 			/* An OPEN record's own number is far above the one that it follows. */
-			if (!record_gap(sc, c.record ? record_previous(c.record) + 1 : sc->end + 1,
-					c.record ? c.record->digest : DIGEST_MANY))
+			if (!record_gap(sc, c.record ? record_previous(c.record) + 1 : sc->end + 1))
 				return -ENOMEM;
 			if (!c.record) {
 				/* The end of the log is lost. Where it was is unknown: go on elsewhere. */
@@ -470,6 +464,19 @@ int log_scan(const struct paste_region *r, const struct headers *h, uint16_t num
 	return 0;
 }
 
+bool scan_lost_digest(const struct scan *s, const struct scan_gap *gap, uint64_t number, uint32_t *digest)
+{
+	/* The record behind the gap, and the next few lists: they reach back so far and not farther. */
+	for (size_t i = gap->next; i < s->n; i++) {
+		const struct record *rec = s->records[i].record;
+		if (record_names(rec, number, digest))
+			return true;
+		if (record_previous(rec) > number + 2 * DIGESTS_MAX)
+			break;
+	}
+	return false;
+}
+
 void scan_free(struct scan *s)
 {
 	for (size_t i = 0; i < s->copy_count; i++)
@@ -503,7 +510,11 @@ int log_resume(struct log *l, const struct scan *s)
 	}
 	l->next = s->last + 1;
 	l->durable = l->marked = s->last;
-	l->digest = s->digest;
+	l->known = l->next - s->digests;
+	for (uint32_t i = 0; i < s->digests; i++)
+		l->digest[(s->last - i) % DIGESTS_MAX] = s->digest[i];
+	if (s->digests == 0)
+		l->digest[s->last % DIGESTS_MAX] = s->lost_end ? DIGEST_MANY : DIGEST_NONE;
 	return 0;
 }
 

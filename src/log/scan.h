@@ -27,11 +27,11 @@ struct scan_record {
 	uint64_t offset;             /* in the region */
 };
 
-/* Records from `after` to `before`, both exclusive, are lost. */
+/* Changes from `after` to `before`, both exclusive, are lost. */
 struct scan_gap {
 	uint64_t after, before;
-	uint64_t offset;   /* where the first should have been */
-	uint32_t digest;   /* of the last lost record's keys */
+	uint64_t offset; /* where the first should have been */
+	size_t next;     /* the record behind it */
 };
 
 struct scan {
@@ -46,7 +46,8 @@ struct scan {
 	uint32_t segment_count, segment_room;
 	uint64_t last;         /* number of the last record, or start - 1 */
 	uint32_t epoch;        /* of the last record */
-	uint32_t digest;       /* of the last record's keys, for the next one to carry */
+	uint32_t digests;      /* of the last changes' keys, the last one's first, for the next records to carry */
+	uint32_t digest[DIGESTS_MAX];
 	uint64_t stable;       /* highest seen, or start - 1 */
 	uint32_t segment;      /* where to go on, or SEGMENT_NONE */
 	uint32_t tail;         /* offset behind the last record */
@@ -61,6 +62,9 @@ struct scan {
  */
 int log_scan(const struct paste_region *r, const struct headers *h, uint16_t number, struct scan *s);
 void scan_free(struct scan *s);
+
+/* The digest of a lost change, if a later record says it. */
+bool scan_lost_digest(const struct scan *s, const struct scan_gap *gap, uint64_t number, uint32_t *digest);
 
 /* Take up writing where the scan ended: OPEN in the next unit. The log owns the segments (roles are assigned). */
 int log_resume(struct log *l, const struct scan *s);

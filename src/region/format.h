@@ -151,20 +151,21 @@ enum record_type {
 
 #define DIGEST_NONE 0u
 #define DIGEST_MANY 0xffffffffu
+#define DIGESTS_MAX 256 /* in one record */
 
 struct record {
 	uint32_t crc;
 	uint32_t epoch;
-	uint64_t sequence;
+	uint64_t sequence; /* of its first op; a record takes as many numbers as it has ops, and one if it has none */
 	uint32_t length; /* of all, a multiple of 8 */
-	uint32_t meta;   /* of header and ops */
+	uint32_t meta;   /* of header, digests and ops */
 	uint32_t lag;    /* sequence - stable */
-	uint32_t digest; /* of the previous record's keys */
+	uint32_t digest; /* of the key of the change before this record */
 	uint16_t log;
 	uint16_t ops;
 	uint8_t type;
 	uint8_t flags;
-	uint16_t zero;
+	uint16_t digests; /* that follow the header: of as many changes before this record, the newest last */
 };
 
 static_assert(sizeof(struct record) == 40, "record layout");

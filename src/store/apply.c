@@ -430,7 +430,7 @@ static int place_begin(struct batch *b, struct place *pl)
 	}
 	if (!pl->record)
 		return ret < 0 ? ret : -ENOSPC;
-	pl->ops = pl->direct ? (uint8_t *)(pl->record + 1) : body;
+	pl->ops = pl->direct ? record_ops(pl->record) : body;
 	pl->small = body + (pl->direct ? 0 : b->ops_bytes);
 	return 0;
 }
@@ -462,6 +462,7 @@ static void place_ops(struct batch *b, struct place *pl, uint64_t version)
 		if (p->packed)
 			place_small(b, p, &small);
 		p->entry->version = c->type == PASTE_APPEND ? p->sequence : version;
+		version += pl->direct; /* ops of a record have a number each, those of a BATCH have its */
 		entry_op(p->entry, c->type == PASTE_APPEND ? OP_APPEND : c->type == PASTE_PUT ? OP_PUT : OP_DELETE, &v);
 		v.key = c->key;
 		v.op.key_length = (uint16_t)c->key_length;
@@ -493,7 +494,7 @@ static uint64_t place_end(struct batch *b, struct place *pl)
 						paste_crc(0, pl->ops + done, now)};
 		done += now;
 	}
-	return record_end(s, b->log, pl->record, &pl->outer, pl->body);
+	return record_end(s, b->log, pl->record, &pl->outer, pl->body, op_digest(&pl->outer));
 }
 
 /* ------------------------------------------------------------------ what is so from now on */

@@ -47,19 +47,30 @@ void entry_retire(struct paste_store *s, uint16_t l, uint64_t sequence, struct e
 		fifo_push(&s->limbo[l], e, sequence);
 }
 
+uint64_t change_log(struct paste_store *s, uint16_t l, struct op_view *v, uint32_t digest)
+{
+	struct log *log = &s->log[l];
+	uint8_t *p = log_add(log, (uint32_t)op_size(&v->op));
+
+	if (v->op.type == OP_APPEND && log_named(log, v->key, v->op.key_length))
+		v->op.key_length = 0; /* the op before it in the record that names one has named it */
+	return log_added(log, (uint32_t)op_encode(p, v), digest);
+}
+
 struct record *record_begin(struct paste_store *s, uint16_t l, size_t op_bytes, uint32_t body, uint8_t **place)
 {
-	uint32_t meta = (uint32_t)(sizeof(struct record) + op_bytes);
-	struct record *rec = log_begin(&s->log[l], meta + (uint32_t)op_padded(body));
+	struct record *rec = log_begin(&s->log[l], (uint32_t)(op_bytes + op_padded(body)));
 
-	if (rec && place)
-		*place = (uint8_t *)rec + meta;
+	if (rec)
+		*place = record_ops(rec) + op_bytes;
 	return rec;
 }
 
-uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const struct op_view *v, uint32_t body)
+uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const struct op_view *v, uint32_t body,
+		    uint32_t digest)
 {
-	uint32_t meta = (uint32_t)(sizeof(*rec) + op_encode((uint8_t *)(rec + 1), v));
+	uint8_t *ops = record_ops(rec);
+	uint32_t meta = (uint32_t)((size_t)(ops - (uint8_t *)rec) + op_encode(ops, v));
 	uint32_t padded = (uint32_t)op_padded(body);
 
 	memset((uint8_t *)rec + meta + body, 0, padded - body);
@@ -68,48 +79,41 @@ uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const
 		.ops = 1,
 		.meta = meta,
 		.length = meta + padded,
-		.digest = op_digest(v),
+		.digest = &digest,
 	};
 	return log_end(&s->log[l], rec, &shape);
-}
-
-static uint32_t ops_digest(const uint8_t *p, size_t room, uint32_t ops)
-{
-	uint32_t digest = DIGEST_NONE;
-
-	for (uint32_t i = 0; i < ops; i++) {
-		struct op_view v;
-		int64_t size = op_decode(p, room, &v);
-		digest = digests_join(digest, op_digest(&v));
-		p += size;
-		room -= (size_t)size;
-	}
-	return digest;
 }
 
 uint64_t record_end_ops(struct paste_store *s, uint16_t l, struct record *rec, uint32_t ops, uint32_t op_bytes,
 			uint32_t body)
 {
-	uint32_t meta = (uint32_t)sizeof(*rec) + op_bytes;
-	uint32_t padded = (uint32_t)op_padded(body);
+	uint8_t *p = record_ops(rec);
+	uint32_t meta = (uint32_t)(p - (uint8_t *)rec) + op_bytes, padded = (uint32_t)op_padded(body);
+	uint32_t digest[DIGESTS_MAX];
 
+	assert(ops <= DIGESTS_MAX);
+	for (uint32_t i = 0; i < ops; i++) {
+		struct op_view v;
+		p += op_decode(p, op_bytes, &v);
+		digest[i] = op_digest(&v);
+	}
 	memset((uint8_t *)rec + meta + body, 0, padded - body);
 	struct log_shape shape = {
 		.type = RECORD_CHANGE,
 		.ops = (uint16_t)ops,
 		.meta = meta,
 		.length = meta + padded,
-		.digest = ops_digest((uint8_t *)(rec + 1), op_bytes, ops),
+		.digest = digest,
 	};
 	return log_end(&s->log[l], rec, &shape);
 }
 
-/* A value on its way in: the plan, the record that is being written, and the entry for the index. */
+/* A value on its way in: the plan, the record of its own that it may have, and the entry for the index. */
 struct incoming {
 	struct value_plan plan;
 	struct op_view v;
 	uint16_t log;
-	struct record *record;
+	struct record *record; /* NULL: the op shares one */
 	struct entry *entry;
 };
 
@@ -131,17 +135,19 @@ static int incoming_begin(struct paste_store *s, struct incoming *in, uint8_t ty
 		.key = key,
 		.bytes = s->tiny,
 	};
-	uint32_t body = in->plan.packed ? (uint32_t)in->plan.length : 0;
-	uint8_t *place = NULL;
-	in->record = record_begin(s, in->log, op_size(&in->v.op), body, &place);
-	if (!in->record)
-		return -ENOSPC;
-	if (body) {
+	if (in->plan.packed) {
+		uint32_t body = (uint32_t)in->plan.length;
+		uint8_t *place;
+		in->record = record_begin(s, in->log, op_size(&in->v.op), body, &place);
+		if (!in->record)
+			return -ENOSPC;
 		uint32_t offset = (uint32_t)(place - region_segment_data(s->r, l->segment));
 		s->extents[0].crc = value_gather(s, slices, n, place);
 		s->extents[0].ref = region_ref_at(s->r, l->segment, offset, body);
 		s->c.copies[PASTE_COPY_SMALL]++;
 		s->c.copy_bytes[PASTE_COPY_SMALL] += body;
+	} else if (!log_add(l, (uint32_t)op_size(&in->v.op))) {
+		return -ENOSPC;
 	}
 	in->v.op.version = type == OP_PUT ? l->next : 0;
 	return 0;
@@ -156,13 +162,15 @@ static int incoming_entry(struct paste_store *s, struct incoming *in)
 	return 0;
 }
 
-/* What can no longer fail: the record and the ownership. Its number. */
-static uint64_t incoming_end(struct paste_store *s, struct incoming *in)
+/* What can no longer fail: the record and the ownership. The change's number. */
+static uint64_t incoming_end(struct paste_store *s, struct incoming *in, uint32_t digest)
 {
 	value_own(s, in->entry);
 	index_account(s, in->entry, 1);
 	s->c.acknowledged_bytes += in->v.op.key_length + in->plan.length;
-	return record_end(s, in->log, in->record, &in->v, in->plan.packed ? (uint32_t)in->plan.length : 0);
+	if (in->record)
+		return record_end(s, in->log, in->record, &in->v, (uint32_t)in->plan.length, digest);
+	return change_log(s, in->log, &in->v, digest);
 }
 
 static int change_check(const struct paste_store *s, size_t key_length)
@@ -236,8 +244,8 @@ int paste_store_put(struct paste_store *s, const void *key, size_t key_length, c
 			return ret;
 		}
 	}
-	uint64_t sequence = incoming_end(s, &in);
-	*result = (struct paste_result){.round = s->round, .version = in.v.op.version};
+	uint64_t sequence = incoming_end(s, &in, op_digest(&in.v));
+	*result = (struct paste_result){.round = s->round, .version = sequence};
 	if (old) {
 		result->existed = entry_shown(s, old);
 		entry_retire(s, in.log, sequence, old);
@@ -246,17 +254,16 @@ int paste_store_put(struct paste_store *s, const void *key, size_t key_length, c
 	return 0;
 }
 
-struct record *record_begin_always(struct paste_store *s, uint16_t l, size_t op_bytes, int *error)
+int log_add_always(struct paste_store *s, uint16_t l, const struct op *op)
 {
-	struct record *rec = record_begin(s, l, op_bytes, 0, NULL);
+	uint32_t bytes = (uint32_t)op_size(op);
 
-	if (rec)
-		return rec;
-	*error = space_make_room(s);
-	rec = *error < 0 ? NULL : record_begin(s, l, op_bytes, 0, NULL);
-	if (!rec && *error == 0)
-		*error = -ENOSPC;
-	return rec;
+	if (log_add(&s->log[l], bytes))
+		return 0;
+	int ret = space_make_room(s);
+	if (ret < 0)
+		return ret;
+	return log_add(&s->log[l], bytes) ? 0 : -ENOSPC;
 }
 
 int paste_store_delete(struct paste_store *s, const void *key, size_t key_length, struct paste_result *result)
@@ -276,8 +283,8 @@ int paste_store_delete(struct paste_store *s, const void *key, size_t key_length
 		return -ENOMEM;
 	struct op_view v = {.op = {.type = OP_DELETE, .key_length = (uint16_t)key_length}, .key = key};
 	uint64_t retired = s->retired;
-	struct record *rec = record_begin_always(s, l, op_size(&v.op), &ret);
-	if (!rec)
+	ret = log_add_always(s, l, &v.op);
+	if (ret < 0)
 		return ret;
 	if (position_stale(s, &at, retired))
 		old = tree_locate(&s->keys, key, key_length, &at);
@@ -289,8 +296,8 @@ int paste_store_delete(struct paste_store *s, const void *key, size_t key_length
 	gone->mark = s->round;
 	tree_replace_at(&s->keys, &at, gone);
 	fifo_push(&s->absent, gone, s->round);
-	uint64_t sequence = record_end(s, l, rec, &v, 0);
-	*result = (struct paste_result){.round = s->round, .version = v.op.version, .existed = entry_shown(s, old)};
+	uint64_t sequence = change_log(s, l, &v, op_digest(&v));
+	*result = (struct paste_result){.round = s->round, .version = sequence, .existed = entry_shown(s, old)};
 	entry_retire(s, l, sequence, old);
 	s->c.deletes++;
 	s->c.acknowledged_bytes += key_length;
@@ -355,7 +362,7 @@ int paste_store_append(struct paste_store *s, const void *name, size_t name_leng
 		return ret;
 	}
 	stream_set(st, st->next, in.entry);
-	incoming_end(s, &in);
+	incoming_end(s, &in, st->digest);
 	*result = (struct paste_result){.round = s->round, .version = st->next, .existed = st->next > 1};
 	st->next++;
 	st->mark = s->round;
@@ -383,10 +390,10 @@ int paste_store_trim(struct paste_store *s, const void *name, size_t name_length
 		.op = {.type = OP_TRIM, .key_length = (uint16_t)name_length, .version = before}, .key = name};
 	if (fifo_reserve(&s->limbo[l], before - st->first))
 		return -ENOMEM;
-	struct record *rec = record_begin_always(s, l, op_size(&v.op), &ret);
-	if (!rec)
+	ret = log_add_always(s, l, &v.op);
+	if (ret < 0)
 		return ret;
-	uint64_t sequence = record_end(s, l, rec, &v, 0);
+	uint64_t sequence = change_log(s, l, &v, st->digest);
 	for (uint64_t i = st->first; i < before; i++) {
 		struct entry *e = stream_get(st, i);
 		if (!e)

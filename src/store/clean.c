@@ -225,12 +225,11 @@ static int log_move(struct paste_store *s, struct entry *old, struct stream *st,
 	v.op.flags |= OP_MOVED;
 	v.op.key_length = key_length;
 	v.key = key;
-	struct record *rec = record_begin(s, l, op_size(&v.op), 0, NULL);
-	if (!rec) {
+	if (!log_add(&s->log[l], (uint32_t)op_size(&v.op))) {
 		entry_free(&s->slab, e);
 		return -ENOSPC;
 	}
-	uint64_t sequence = record_end(s, l, rec, &v, 0);
+	uint64_t sequence = change_log(s, l, &v, DIGEST_NONE);
 	if (st)
 		stream_set(st, old->version, e);
 	else

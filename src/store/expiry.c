@@ -37,13 +37,12 @@ int expiry_reveal(struct paste_store *s, const struct entry *e, uint64_t *round)
 		*round = mark;
 	if (s->clock < expires && !s->read_only && SITE(expiry_clock_record)) {
 		struct op_view v = {.op = {.type = OP_CLOCK, .version = s->now}};
-		int ret = 0;
 		if (s->error)
 			return -EIO;
-		struct record *rec = record_begin_always(s, 0, op_size(&v.op), &ret);
-		if (!rec)
+		int ret = log_add_always(s, 0, &v.op);
+		if (ret < 0)
 			return ret;
-		record_end(s, 0, rec, &v, 0);
+		change_log(s, 0, &v, DIGEST_NONE);
 		s->clock = s->now;
 		s->clock_mark = s->round;
 	}

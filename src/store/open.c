@@ -140,17 +140,14 @@ static int tail_persist(struct paste_store *s, const struct scan *scan)
 		if (rec->sequence <= scan->stable)
 			continue;
 		media_write_back(r->m, scan->records[i].offset, rec->length);
-		const uint8_t *p = (const uint8_t *)(rec + 1);
-		size_t room = rec->meta - sizeof(*rec);
-		for (uint16_t k = 0; rec->type == RECORD_CHANGE && k < rec->ops; k++) {
-			struct op_view v;
-			int64_t size = op_decode(p, room, &v);
-			if (size < 0)
-				return -EBADMSG;
+		struct record_walk w;
+		struct op_view v;
+		int more;
+		record_walk_start(&w, rec);
+		while ((more = record_walk_next(&w, &v)) > 0)
 			op_each(r, &v, value_persist, r); /* a batch's ops stand in the record */
-			p += size;
-			room -= (size_t)size;
-		}
+		if (more < 0)
+			return more;
 	}
 	for (uint32_t i = 0; i < scan->segment_count; i++)
 		media_write_back(r->m, region_segment_offset(r, scan->segments[i].segment), sizeof(struct header));

@@ -177,27 +177,72 @@ int recover_apply(struct paste_store *s, const struct op_view *v, uint64_t of, s
 
 /* ------------------------------------------------------------------ the log */
 
-/* The record after a gap says whose change was lost in it: that key's older value must not be served for it. */
-static int apply_gap(struct paste_store *s, const struct scan_gap *gap, uint16_t l)
-{
-	bool single = gap->before == gap->after + 2;
+/* A change that is lost, and whose key it was. */
+struct lost_change {
+	uint32_t digest;
+	uint64_t number;
+};
 
-	damage_note(s, gap->offset, false, "log %u: records %llu to %llu are lost%s", l,
-		    (unsigned long long)gap->after + 1, (unsigned long long)gap->before - 1,
-		    gap->digest == DIGEST_NONE ? ", the last of them changed no key"
-		    : gap->digest == DIGEST_MANY || !single
-			    ? ": which keys they changed is not known, older values may be served"
-			    : ": the key that it changed is answered with an error");
-	if (gap->digest == DIGEST_NONE || gap->digest == DIGEST_MANY)
-		return 0;
+static int lost_order(const void *a, const void *b)
+{
+	const struct lost_change *x = a, *y = b;
+
+	if (x->digest != y->digest)
+		return x->digest < y->digest ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* What later records say of the changes in a gap. How many of them changed a key; *unknown: of some nothing is said. */
+static size_t gap_changes(const struct scan *scan, const struct scan_gap *gap, struct lost_change *lost, size_t room,
+			  bool *unknown)
+{
+	size_t n = 0;
+
+	*unknown = false;
+	if (gap->before - gap->after - 1 == SEQUENCE_JUMP)
+		return 0; /* nothing but the first record of an epoch, whose number is so far above */
+	*unknown = gap->before - gap->after - 1 > room;
+	for (uint64_t i = 1; i <= room && gap->before - i > gap->after; i++) {
+		struct lost_change change = {.number = gap->before - i};
+		if (!scan_lost_digest(scan, gap, change.number, &change.digest))
+			*unknown = true;
+		else if (change.digest != DIGEST_NONE)
+			lost[n++] = change;
+	}
+	qsort(lost, n, sizeof(*lost), lost_order);
+	return n;
+}
+
+/* How many of the changes are this key's; the last one's number. */
+static size_t lost_count(const struct lost_change *lost, size_t n, uint32_t digest, uint64_t *number)
+{
+	size_t low = 0, high = n, count = 0;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (lost[middle].digest < digest)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < n && lost[low].digest == digest; low++, count++)
+		*number = lost[low].number;
+	return count;
+}
+
+static int apply_lost(struct paste_store *s, const struct lost_change *lost, size_t n)
+{
 	struct tree_cursor c;
 	struct entry *e;
+	struct stream *st;
+	uint64_t number;
+
 	tree_cursor_start(&c, &s->keys, NULL, 0);
 	while ((e = tree_cursor_next(&c))) {
-		if (key_digest(false, entry_key(e), e->key_length) != gap->digest)
+		if (!lost_count(lost, n, key_digest(false, entry_key(e), e->key_length), &number))
 			continue;
-		/* The checkpoint was written later and shows what the lost record did, or something newer. */
-		if (e->version + 1 >= gap->before)
+		/* The checkpoint was written later and shows what the lost change did, or something newer. */
+		if (e->version >= number)
 			continue;
 		struct op_view v;
 		entry_op(e, OP_PUT, &v);
@@ -208,15 +253,34 @@ static int apply_gap(struct paste_store *s, const struct scan_gap *gap, uint16_t
 		if (ret < 0)
 			return ret;
 	}
-	struct stream *st;
 	tree_cursor_start(&c, &s->streams, NULL, 0);
 	while ((st = tree_cursor_next(&c))) {
-		/* One append more than we know of: its number is taken. */
-		if (key_digest(true, st->name, st->name_length) == gap->digest)
-			st->next++;
+		/* So many appends more than we know of: their numbers are taken. */
+		st->next += lost_count(lost, n, st->digest, &number);
 	}
-	int ret = lost_digest(s, false, gap->digest);
-	return ret < 0 ? ret : lost_digest(s, true, gap->digest);
+	for (size_t i = 0; i < n; i++) {
+		int ret = lost_digest(s, false, lost[i].digest);
+		if (ret == 0)
+			ret = lost_digest(s, true, lost[i].digest);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+/* Later records say whose changes were lost in a gap: those keys' older values must not be served for them. */
+static int apply_gap(struct paste_store *s, const struct scan *scan, const struct scan_gap *gap, uint16_t l)
+{
+	struct lost_change lost[2 * DIGESTS_MAX];
+	bool unknown;
+	size_t n = gap_changes(scan, gap, lost, 2 * DIGESTS_MAX, &unknown);
+
+	damage_note(s, gap->offset, false, "log %u: changes %llu to %llu are lost%s", l,
+		    (unsigned long long)gap->after + 1, (unsigned long long)gap->before - 1,
+		    unknown  ? ": which keys some of them changed is not known, older values may be served"
+		    : n == 0 ? ", none of them changed a key"
+			     : ": the keys that they changed are answered with an error");
+	return n ? apply_lost(s, lost, n) : 0;
 }
 
 struct applying {
@@ -233,27 +297,24 @@ static int apply_op(void *arg, const struct op_view *v)
 
 static int apply_record(struct paste_store *s, const struct scan_record *at)
 {
-	const struct record *rec = at->record;
-	const uint8_t *p = (const uint8_t *)(rec + 1);
-	size_t room = rec->meta - sizeof(*rec);
+	struct record_walk w;
+	struct op_view v;
+	int more;
 
-	if (rec->type != RECORD_CHANGE)
-		return 0;
-	for (uint16_t k = 0; k < rec->ops; k++) {
-		struct op_view v;
-		int64_t size = op_decode(p, room, &v);
-		struct applying a = {s, rec->sequence};
-		int ret = size < 0 ? (int)size : op_each(s->r, &v, apply_op, &a);
-		if (ret == -EBADMSG) {
-			damage_note(s, at->offset, false, "log: record %llu makes no sense although its checksum is right",
-				    (unsigned long long)rec->sequence);
-			return 0;
-		}
-		if (ret < 0)
+	record_walk_start(&w, at->record);
+	while ((more = record_walk_next(&w, &v)) > 0) {
+		struct applying a = {s, w.number};
+		int ret = op_each(s->r, &v, apply_op, &a);
+		if (ret < 0 && ret != -EBADMSG)
 			return ret;
-		p += size;
-		room -= (size_t)size;
+		if (ret < 0)
+			more = ret;
+		if (more < 0)
+			break;
 	}
+	if (more < 0)
+		damage_note(s, at->offset, false, "log: record %llu makes no sense although its checksum is right",
+			    (unsigned long long)at->record->sequence);
 	return 0;
 }
 
@@ -265,7 +326,7 @@ static int apply_log(struct paste_store *s, struct scan *scan, uint16_t l)
 		uint64_t sequence = i < scan->n ? scan->records[i].record->sequence : UINT64_MAX;
 		while (gap < scan->gap_count && scan->gaps[gap].after < sequence &&
 		       (i == scan->n || scan->gaps[gap].before <= sequence)) {
-			int ret = apply_gap(s, &scan->gaps[gap++], l);
+			int ret = apply_gap(s, scan, &scan->gaps[gap++], l);
 			if (ret < 0)
 				return ret;
 		}

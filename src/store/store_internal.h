@@ -237,15 +237,18 @@ void index_account(struct paste_store *s, const struct entry *e, int sign);
 uint16_t home_log(const struct paste_store *s, bool stream, const void *key, size_t length);
 /* The entry is out of the index as of record `sequence` of log l. */
 void entry_retire(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e);
-/* Write a record of one op, with `body` bytes to follow the ops (copied by the caller through *body). */
+/* Write the op to the log: log_add() found a place for it before. The change's number. (v->op.key_length is not kept.) */
+uint64_t change_log(struct paste_store *s, uint16_t l, struct op_view *v, uint32_t digest);
+/* A record of its own with `op_bytes` of ops and `body` bytes behind them (copied by the caller to *place). */
 struct record *record_begin(struct paste_store *s, uint16_t l, size_t op_bytes, uint32_t body, uint8_t **place);
-uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const struct op_view *v, uint32_t body);
-/* The same for a record whose ops stand in it already. Its number. */
+/* It has one op; or `ops` that stand in it already. Its number. */
+uint64_t record_end(struct paste_store *s, uint16_t l, struct record *rec, const struct op_view *v, uint32_t body,
+		    uint32_t digest);
 uint64_t record_end_ops(struct paste_store *s, uint16_t l, struct record *rec, uint32_t ops, uint32_t op_bytes,
 			uint32_t body);
-/* What makes room must not fail for want of room: there is a reserve for it, and then there is the cleaner. It may move
- * entries. */
-struct record *record_begin_always(struct paste_store *s, uint16_t l, size_t op_bytes, int *error);
+/* log_add(). What makes room must not fail for want of room: there is a reserve for it, and then there is the cleaner.
+ * It may move entries. */
+int log_add_always(struct paste_store *s, uint16_t l, const struct op *op);
 /* The stream, made if need be. A stream whose counter may have been lost to damage is not begun again. */
 int stream_for_append(struct paste_store *s, const void *name, size_t length, struct stream **stream);
 /* No entry could be made: a stream begins to exist with its first one. */

@@ -15,6 +15,7 @@ struct stream *stream_new(struct slab *slab, const void *name, size_t length)
 		return NULL;
 	memset(st, 0, sizeof(*st));
 	st->first = st->next = 1;
+	st->digest = key_digest(true, name, length);
 	st->name_length = (uint16_t)length;
 	memcpy(st->name, name, length);
 	return st;

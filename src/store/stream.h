@@ -19,6 +19,7 @@ struct stream {
 	struct entry ***chunk; /* directory */
 	uint64_t base;       /* number of the first chunk in the directory: sequence / STREAM_CHUNK */
 	size_t chunks, room;
+	uint32_t digest; /* of its name */
 	uint16_t name_length;
 	uint8_t name[];
 };

@@ -51,11 +51,11 @@ uint64_t rig_put(struct rig *g, uint32_t inline_bytes, uint32_t body)
 
 	memset(bytes, (int)g->l.next, sizeof(bytes));
 	v.op.key_length = (uint16_t)snprintf(key, sizeof(key), "k%llu", (unsigned long long)g->l.next);
-	uint32_t meta = (uint32_t)(sizeof(struct record) + op_size(&v.op)),
-		 length = meta + (uint32_t)op_padded(body);
-	struct record *rec = log_begin(&g->l, length);
+	uint32_t op = (uint32_t)op_size(&v.op), digest = op_digest(&v);
+	struct record *rec = log_begin(&g->l, op + (uint32_t)op_padded(body));
 	if (!rec)
 		return 0;
+	uint32_t meta = record_head(RECORD_CHANGE, rec->digests) + op, length = meta + (uint32_t)op_padded(body);
 	if (body) {
 		uint8_t *place = (uint8_t *)rec + meta;
 		memset(place, (int)g->l.next, op_padded(body));
@@ -63,17 +63,39 @@ uint64_t rig_put(struct rig *g, uint32_t inline_bytes, uint32_t body)
 				      (uint32_t)(place - region_segment_data(r, g->l.segment)), body);
 		e.crc = paste_crc(0, place, body);
 	}
-	op_encode((uint8_t *)(rec + 1), &v);
+	op_encode(record_ops(rec), &v);
 	struct log_shape shape = {
-	    .type = RECORD_CHANGE, .ops = 1, .meta = meta, .length = length, .digest = op_digest(&v)};
+	    .type = RECORD_CHANGE, .ops = 1, .meta = meta, .length = length, .digest = &digest};
 	return log_end(&g->l, rec, &shape);
+}
+
+uint64_t rig_add(struct rig *g, uint32_t inline_bytes, bool stream)
+{
+	uint8_t bytes[64];
+	char key[24];
+	struct op_view v = {
+	    .op = {.type = stream ? OP_APPEND : OP_PUT, .flags = OP_INLINE, .length = inline_bytes},
+	    .key = (const uint8_t *)key,
+	    .bytes = bytes,
+	};
+
+	memset(bytes, (int)g->l.next, sizeof(bytes));
+	v.op.key_length = (uint16_t)(stream ? snprintf(key, sizeof(key), "a-stream")
+					    : snprintf(key, sizeof(key), "k%llu", (unsigned long long)g->l.next));
+	uint8_t *p = log_add(&g->l, (uint32_t)op_size(&v.op));
+	if (!p)
+		return 0;
+	uint32_t digest = op_digest(&v);
+	v.op.version = g->l.next;
+	if (stream && log_named(&g->l, key, v.op.key_length))
+		v.op.key_length = 0;
+	return log_added(&g->l, (uint32_t)op_encode(p, &v), digest);
 }
 
 void rig_commit(struct rig *g)
 {
-	uint64_t last = g->l.next - 1, stated = g->l.stated;
-
 	log_commit(&g->l);
+	uint64_t last = g->l.next - 1, stated = g->l.stated;
 	media_ticket ticket = media_commit(g->b.m);
 	assert_true(ticket >= 0);
 	assert_true(media_wait(g->b.m, ticket) >= ticket);
@@ -126,9 +148,18 @@ void rig_flip(struct rig *g, uint64_t offset, uint8_t bits)
 	assert_true(media_wait(g->b.m, ticket) >= ticket);
 }
 
+size_t rig_records(const struct rig *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->s.n; i++)
+		n += g->s.records[i].record->type != RECORD_SEAL;
+	return n;
+}
+
 void rig_expect(struct rig *g, size_t records, uint64_t last)
 {
-	assert_int_equal(g->s.n, records);
+	assert_int_equal(rig_records(g), records);
 	assert_int_equal(g->s.last, last);
 	for (size_t i = 1; i < g->s.n; i++) {
 		const struct record *rec = g->s.records[i].record;

@@ -25,6 +25,8 @@ void rig_end(struct rig *g);
 /* A record with `inline_bytes` in the op and `body` bytes behind it that a reference names. Its number; 0: no
  * room. */
 uint64_t rig_put(struct rig *g, uint32_t inline_bytes, uint32_t body);
+/* A change in a record that others share, of a key or, if `stream`, an append to one stream. Its number; 0: no room. */
+uint64_t rig_add(struct rig *g, uint32_t inline_bytes, bool stream);
 /* All so far is durable, and a later record may say so. */
 void rig_commit(struct rig *g);
 
@@ -39,7 +41,8 @@ void rig_begin_life(struct rig *g);
 uint64_t rig_record(struct rig *g, size_t i);
 /* Flip bits of a byte on the medium, now. */
 void rig_flip(struct rig *g, uint64_t offset, uint8_t bits);
-/* The scan found exactly the numbers first..last one after the other (OPEN records may jump). */
+/* The scan found so many records, not counting SEALs, which come by themselves, up to this number. */
 void rig_expect(struct rig *g, size_t records, uint64_t last);
+size_t rig_records(const struct rig *g);
 
 #endif

@@ -73,6 +73,73 @@ static void a_record_says_what_was_durable_when_it_was_written(void **state)
 	rig_end(&g);
 }
 
+static void changes_without_a_body_share_records_a_few_to_each(void **state)
+{
+	struct rig g;
+
+	rig_begin(&g, SIM_SHM, MIB);
+	uint64_t open = g.l.next - 1, bytes = g.l.bytes;
+	for (uint32_t i = 1; i <= 20; i++)
+		assert_int_equal(rig_add(&g, 8, i > 10), open + i);
+	assert_int_equal(g.l.stated, open);
+	rig_commit(&g);
+	/* Three headers, eight digests in the second and the third, ops of 24 + 8 + "k" and 7 digits, two names. */
+	assert_int_equal(g.l.bytes - bytes, 3 * 40 + 2 * 32 + 10 * 40 + 2 * 40 + 8 * 32);
+	rig_add(&g, 8, true); /* of another commit: it is named again, and begins a unit */
+	rig_commit(&g);
+	rig_crash(&g);
+	rig_expect(&g, 5, open + 21);
+	uint64_t number = open;
+	for (size_t i = 1; i < g.s.n; i++) {
+		const struct record *rec = g.s.records[i].record;
+		struct record_walk w;
+		struct op_view v;
+		int more;
+		assert_int_equal(rec->sequence, number + 1);
+		assert_int_equal(rec->digests, i == 1 ? 0 : i < 4 ? 8 : 4);
+		assert_int_equal(rec->sequence - rec->lag, i < 4 ? open : open + 20);
+		record_walk_start(&w, rec);
+		while ((more = record_walk_next(&w, &v)) > 0) {
+			uint32_t said;
+			number++;
+			assert_int_equal(w.number, number);
+			assert_int_equal(v.op.version, number);
+			assert_int_equal(v.op.type, number > open + 10 ? OP_APPEND : OP_PUT);
+			if (v.op.type == OP_APPEND)
+				assert_memory_equal(v.key, "a-stream", v.op.key_length);
+			if (i + 1 < g.s.n) {
+				assert_true(record_names(g.s.records[i + 1].record, number, &said));
+				assert_int_equal(said, op_digest(&v));
+			}
+		}
+		assert_int_equal(more, 0);
+		assert_int_equal(record_last(rec), number);
+	}
+	rig_begin_life(&g);
+	rig_end(&g);
+}
+
+static void a_place_that_no_op_came_to_leaves_nothing(void **state)
+{
+	struct rig g;
+
+	rig_begin(&g, SIM_SHM, MIB);
+	uint64_t last = rig_add(&g, 8, false);
+	rig_commit(&g);
+	uint32_t tail = g.l.tail;
+	assert_non_null(log_add(&g.l, 56));
+	log_commit(&g.l);
+	assert_int_equal(g.l.tail, tail);
+	assert_false(log_dirty(&g.l));
+	assert_non_null(log_add(&g.l, 56));
+	assert_int_equal(log_write_seal(&g.l), 0); /* takes the place */
+	rig_commit(&g);
+	rig_crash(&g);
+	rig_expect(&g, 2, last + 1);
+	rig_begin_life(&g);
+	rig_end(&g);
+}
+
 static void a_segment_that_has_no_room_is_followed_by_another(void **state)
 {
 	struct rig g;
@@ -106,9 +173,9 @@ static void the_longest_record_fills_a_segment(void **state)
 
 	rig_begin(&g, SIM_SHM, MIB);
 	uint32_t most = log_record_max(g.b.r);
-	assert_int_equal(most, g.b.r->segment_size - sizeof(struct header));
-	/* 40 header, 24 op, 12 reference, 4 or more of key, padded. */
-	uint64_t sequence = rig_put(&g, 0, most - 96);
+	assert_int_equal(most, g.b.r->segment_size - sizeof(struct header) - sizeof(struct record));
+	/* 24 op, 12 reference, 4 or more of key, padded. */
+	uint64_t sequence = rig_put(&g, 0, most - 48);
 	assert_true(sequence > 0);
 	rig_commit(&g);
 	rig_put(&g, 1, 0);
@@ -209,6 +276,8 @@ int main(void)
 	    cmocka_unit_test(records_of_a_commit_follow_one_another_and_commits_begin_new_units),
 	    cmocka_unit_test(no_unit_is_written_by_two_commits),
 	    cmocka_unit_test(a_record_says_what_was_durable_when_it_was_written),
+	    cmocka_unit_test(changes_without_a_body_share_records_a_few_to_each),
+	    cmocka_unit_test(a_place_that_no_op_came_to_leaves_nothing),
 	    cmocka_unit_test(a_segment_that_has_no_room_is_followed_by_another),
 	    cmocka_unit_test(the_longest_record_fills_a_segment),
 	    cmocka_unit_test(rotating_begins_a_segment_and_truncating_gives_back_those_before),

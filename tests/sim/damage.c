@@ -219,9 +219,9 @@ static uint64_t draw_position(struct patient *p)
 	return sim_below(&p->random, p->run->size);
 }
 
-/* A record names the key that the one before it changed. With two of them lost, nobody knows the first one's,
- * and its older value is served: documented, and reported. With the last record goes the proof that there was
- * anything before. */
+/* A record names the keys that the one before it changed, and a list those of some before it. With two lost and
+ * no list behind them nobody knows the first one's, and its older value is served: documented, and reported in
+ * these words. With the last record goes the proof that there was anything before. */
 static uint32_t look_at_records(const struct patient *p, uint64_t at, uint32_t n, bool *two, bool *last)
 {
 	uint32_t records = use_of(p->map[at]) == USE_RECORD && !(p->map[at] & USE_BEGINS);
@@ -236,6 +236,14 @@ static uint32_t look_at_records(const struct patient *p, uint64_t at, uint32_t n
 	}
 	*two = records > 1;
 	return records;
+}
+
+static bool says_keys_unknown(const struct paste_store *s)
+{
+	for (size_t i = 0; i < s->damage_count; i++)
+		if (strstr(s->damage[i].what, "older values may be served"))
+			return true;
+	return false;
 }
 
 static void lose(struct patient *p, uint64_t at, uint32_t n)
@@ -253,13 +261,19 @@ static void lose(struct patient *p, uint64_t at, uint32_t n)
 		  garbage ? "garbage" : "zeroes", (unsigned long long)at, use_name(use_of(p->map[at])),
 		  records, last ? " with the last one" : "");
 	memcpy(saved, p->image + at, n);
-	f.stale = two || last;
+	f.stale = last;
 	if (garbage)
 		sim_fill(&p->random, p->image + at, n);
 	else
 		memset(p->image + at, 0, n);
 	struct paste_store *s = open_image(p, &error);
 	if (s) {
+		bool unnamed = says_keys_unknown(s);
+		f.stale |= unnamed;
+		if (unnamed && !two && !last && use_of(p->map[at]) != USE_OPEN)
+			run_broken(p->run, "one record is lost, and nothing says whose keys it changed");
+		p->counts->several += two && !last;
+		p->counts->unnamed += two && !last && unnamed;
 		see_all(p, s, &f);
 		store_abandon(s);
 		if ((f.unreadable || two) && !last && !f.reported)

@@ -16,6 +16,7 @@
 
 struct damage_counts {
 	uint64_t images, flips, in_use, repaired, unreadable, lost_pieces, unopenable, rewritten;
+	uint64_t several, unnamed; /* pieces with several records; of them, some whose keys nothing says */
 	uint64_t used[16]; /* bytes by enum use, over all images */
 };
 

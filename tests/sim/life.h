@@ -78,6 +78,8 @@ bool life_step(struct life *life);
 /* Everybody is told everything; nothing is held. */
 bool life_settle(struct life *life);
 /* Drop what the life owns (not the history); the store and its medium must be gone, or `returned`. */
+/* The medium fails at one of the next `commits` commits. */
+void life_fail_soon(struct life *life, uint32_t commits);
 void life_end(struct life *life);
 
 /* intake.c: the bytes arrive in buffers, in one of the shapes that packets give them; the slices have a user

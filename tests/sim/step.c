@@ -21,10 +21,14 @@ void life_begin(struct life *life, struct run *run, struct media *m, struct past
 	life->ring_want = sim_between(r, 1, RING_MAX / 2);
 	life->batch_max = sim_between(r, 1, 12);
 	life->deletes = sim_below(r, 6);
-	if (sim_chance(r, 8)) {
-		life->failing = true;
-		sim_fail(m, sim_between(r, 1, 100), -EIO);
-	}
+	if (sim_chance(r, 8))
+		life_fail_soon(life, 100);
+}
+
+void life_fail_soon(struct life *life, uint32_t commits)
+{
+	life->failing = true;
+	sim_fail(life->m, sim_between(&life->random, 1, commits), -EIO);
 }
 
 void life_end(struct life *life)

@@ -19,11 +19,13 @@ static void print_counts(const struct run_options *o, const struct damage_counts
 {
 	printf("%s, %u log%s: %llu regions, %llu bits flipped: %llu in use, %llu put right, %llu values "
 	       "unreadable; "
-	       "%llu pieces lost, %llu of them made it unopenable; %llu opened for writing\n  bytes in use:",
+	       "%llu pieces lost, %llu of them made it unopenable, %llu took several records, %llu of these "
+	       "some whose keys are not known; %llu opened for writing\n  bytes in use:",
 	       sim_kind_name(o->kind), o->logs, o->logs == 1 ? "" : "s", (unsigned long long)c->images,
 	       (unsigned long long)c->flips, (unsigned long long)c->in_use, (unsigned long long)c->repaired,
 	       (unsigned long long)c->unreadable, (unsigned long long)c->lost_pieces,
-	       (unsigned long long)c->unopenable, (unsigned long long)c->rewritten);
+	       (unsigned long long)c->unopenable, (unsigned long long)c->several,
+	       (unsigned long long)c->unnamed, (unsigned long long)c->rewritten);
 	for (int use = 0; use < USES; use++)
 		printf(" %s %llu%s", use_name(use), (unsigned long long)c->used[use],
 		       use + 1 < USES ? "," : "\n");

@@ -148,7 +148,7 @@ static void trim(struct reader *r, const uint8_t *name, uint16_t length, uint64_
 }
 
 /* Section 7: an op applies if its version is not below what the entry has; ops come in the log's order. An
- * APPEND in a page belongs to the STREAM op before it. */
+ * APPEND without a name belongs in a page to the STREAM op before it, in a record to the last APPEND with one. */
 static void apply(struct reader *r, const struct op *op, const struct op **stream)
 {
 	const uint8_t *name = op_key(op);
@@ -169,9 +169,11 @@ static void apply(struct reader *r, const struct op *op, const struct op **strea
 		break;
 	case OP_APPEND:
 		if (length == 0) {
-			must(*stream, "an APPEND without a name follows a STREAM");
+			must(*stream, "an APPEND without a name follows an op that names its stream");
 			name = op_key(*stream);
 			length = (*stream)->key_length;
+		} else {
+			*stream = op;
 		}
 		live_find(r, true, name, length, op->version)->op = op;
 		break;
@@ -239,6 +241,21 @@ static const struct record *record_after(const struct reader *r, uint16_t log, u
 	return previous == last ? rec : NULL;
 }
 
+/* Section 5: behind the header, and what OPEN says, an array of digests, padded; then the ops. A record takes as many
+ * numbers as it has ops, one at the least. */
+static void apply_record(struct reader *r, const struct record *rec)
+{
+	uint32_t head = sizeof(*rec) + ((uint32_t)rec->digests * 4 + 7) / 8 * 8;
+
+	must(head <= rec->meta, "digests fit into the record");
+	apply_all(r, (const uint8_t *)rec + head, rec->ops, rec->meta - head);
+}
+
+static uint64_t last_number(const struct record *rec)
+{
+	return rec->sequence + (rec->ops > 1 ? rec->ops - 1u : 0);
+}
+
 struct place {
 	uint32_t segment, offset;
 	const struct record *rec;
@@ -296,8 +313,8 @@ static void read_log(struct reader *r, uint16_t log)
 		mark(r, p.rec, p.rec->meta, use);
 		mark(r, p.rec, 1, use | USE_BEGINS);
 		if (p.rec->type == RECORD_CHANGE)
-			apply_all(r, p.rec + 1, p.rec->ops, p.rec->meta - sizeof(*p.rec));
-		last = p.rec->sequence;
+			apply_record(r, p.rec);
+		last = last_number(p.rec);
 		epoch = p.rec->epoch;
 		segment = p.segment;
 		tail = p.offset + p.rec->length;
