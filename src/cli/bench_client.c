@@ -238,9 +238,9 @@ static void ask_next(struct client *c, uint32_t index)
 }
 
 /* The end of a round. What must be written down is written before anything is sent. */
-static int finish_round(struct client *c)
+static int finish_round(struct client *c, uint64_t now)
 {
-	int error = c->ops->round(c->arg, client_now());
+	int error = c->ops->round(c->arg, now);
 
 	for (uint32_t i = 0; i < c->ready_count && !error; i++) {
 		struct client_connection *k = &c->connections[c->ready[i]];
@@ -409,21 +409,29 @@ static void give_up(struct client *c, uint64_t now)
 int client_run(struct client *c)
 {
 	struct epoll_event events[EVENTS];
+	uint64_t now = client_now();
 
-	c->answered_at = client_now();
+	c->answered_at = now;
 	for (uint32_t i = 0; i < c->options.connections; i++)
 		ask_next(c, i);
-	int error = finish_round(c);
+	int error = finish_round(c, now);
+	uint64_t waiting = client_now();
 	while (c->busy && !error) {
 		int n = epoll_wait(c->epoll, events, EVENTS, c->options.spin ? 0 : WAIT_MS);
+		uint64_t woken = client_now();
+		/* A wait that sleeps is idle time, and so is one that spins in vain. */
+		if (n <= 0 || !c->options.spin)
+			c->idle_ns += woken - waiting;
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.u32 == SIGNALS)
 				take_signal(c);
 			else
 				handle(c, &events[i]);
 		}
-		error = finish_round(c);
-		give_up(c, client_now());
+		now = n > 0 ? client_now() : woken;
+		error = finish_round(c, now);
+		give_up(c, now);
+		waiting = n > 0 ? client_now() : woken;
 	}
 	return error;
 }

@@ -78,6 +78,7 @@ struct client {
 	uint64_t stop_at;     /* after a loss: when the wait for the others is over, ns */
 	uint64_t answered_at; /* the last answer, ns */
 	uint64_t sent_bytes, received_bytes;
+	uint64_t idle_ns; /* in waits that found nothing to do, or slept */
 	char *buffer;
 	char why[256]; /* of the first loss */
 };

@@ -53,6 +53,7 @@ struct run {
 	uint64_t left;       /* of options.requests */
 	struct bench_stats stats;
 	uint64_t sent_before, received_before; /* bytes, when measuring began */
+	uint64_t idle_before;                  /* ns */
 	struct histogram interval;
 	uint64_t interval_began, started;
 	struct findings findings;
@@ -291,6 +292,7 @@ static void begin_phase(struct run *r, enum phase phase, uint64_t now)
 		bench_stats_begin(&r->stats, now);
 		r->sent_before = r->client.sent_bytes;
 		r->received_before = r->client.received_bytes;
+		r->idle_before = r->client.idle_ns;
 	}
 }
 
@@ -368,6 +370,7 @@ static int finish(struct run *r)
 	r->stats.cpu_ended = bench_cpu_time();
 	r->stats.sent_bytes = r->client.sent_bytes - r->sent_before;
 	r->stats.received_bytes = r->client.received_bytes - r->received_before;
+	r->stats.idle = r->client.idle_ns - r->idle_before;
 	if (r->o->json)
 		bench_report_json(r->o, &r->stats, &r->findings, &outcome);
 	else

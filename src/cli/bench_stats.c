@@ -52,6 +52,14 @@ static double cpu_us(const struct bench_stats *s, uint64_t requests)
 	return requests ? (double)(s->cpu_ended - s->cpu_began) / 1e3 / (double)requests : 0;
 }
 
+/* The share of the time in which the client had work. Near 1, it is what limits the throughput. */
+static double busy(const struct bench_stats *s)
+{
+	double seconds = seconds_of(s), idle = (double)s->idle / 1e9;
+
+	return seconds > idle ? 1 - idle / seconds : 0;
+}
+
 /* All kinds together; NULL if there is no memory. */
 static struct histogram *all_kinds(const struct bench_stats *s)
 {
@@ -112,7 +120,7 @@ void bench_report_table(const struct bench_options *o, const struct bench_stats 
 	cli_row("throughput", "%.0f requests/s", rate(all->count, seconds));
 	cli_row("sent", "%.1f MB/s, received %.1f MB/s", rate(s->sent_bytes, seconds) / 1e6,
 		rate(s->received_bytes, seconds) / 1e6);
-	cli_row("client CPU", "%.2f us a request", cpu_us(s, all->count));
+	cli_row("client CPU", "%.2f us a request, busy %.0f %% of the time", cpu_us(s, all->count), busy(s) * 100);
 	latency_table(s, all);
 	status_row(s);
 	cli_row("acknowledged", "%" PRIu64 " writes", s->acknowledged);
@@ -182,12 +190,14 @@ void bench_report_json(const struct bench_options *o, const struct bench_stats *
 		return;
 	json_object(j, NULL);
 	load_json(j, o);
+	json_real(j, "began", (double)s->began / 1e9);
 	json_real(j, "seconds", seconds_of(s));
 	json_unsigned(j, "requests", all->count);
 	json_real(j, "requests_per_second", rate(all->count, seconds_of(s)));
 	json_real(j, "sent_bytes_per_second", rate(s->sent_bytes, seconds_of(s)));
 	json_real(j, "received_bytes_per_second", rate(s->received_bytes, seconds_of(s)));
 	json_real(j, "client_cpu_us_per_request", cpu_us(s, all->count));
+	json_real(j, "client_busy", busy(s));
 	latency_json(j, "latency_us", all);
 	json_object(j, "latency_us_by_kind");
 	for (int kind = 0; kind < BENCH_KINDS; kind++)

@@ -23,6 +23,7 @@ struct bench_stats {
 	uint64_t missing;      /* 404 to a GET or DELETE */
 	uint64_t errors;       /* any other answer that is no success */
 	uint64_t sent_bytes, received_bytes;
+	uint64_t idle; /* of the client, ns: asleep, or spinning in vain */
 };
 
 /* How the run came to its end. */
