@@ -26,6 +26,7 @@
 #ifndef PASTE_STACK_H
 #define PASTE_STACK_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ enum paste_event_type {
 	PASTE_EVENT_EOF,      /* conn: the peer will send no more (half-close) */
 	PASTE_EVENT_ERROR,    /* conn, error: the connection is dead (reset, timed out). Close it. */
 	PASTE_EVENT_FD,       /* cookie: a descriptor of paste_stack_watch() is readable */
+	PASTE_EVENT_CONNECT,  /* conn: of paste_stack_connect(), established */
 };
 
 struct paste_conn;
@@ -79,6 +81,17 @@ struct paste_stack_stats {
 	uint32_t posted;      /* buffers now posted for receiving */
 };
 
+struct paste_conn_info {
+	const char *state; /* "ESTABLISHED", ... (RFC 9293) */
+	char local[64], peer[64];
+	uint32_t rtt_us, rtt_variation_us, rto_us, mss;
+	uint32_t cwnd, ssthresh, peer_window, window; /* bytes; window: ours, advertised */
+	uint32_t unsent, unacknowledged;              /* bytes */
+	uint32_t buffers;                             /* held: received, not handed over */
+	uint32_t retransmitted;                       /* segments */
+	uint64_t received_bytes, sent_bytes;
+};
+
 struct paste_stack;
 
 struct paste_stack_ops {
@@ -97,6 +110,11 @@ struct paste_stack_ops {
 	void (*finish)(struct paste_conn *c);
 	void (*abort)(struct paste_conn *c);
 	void (*peer)(const struct paste_conn *c, char *text, size_t size);
+
+	/* NULL where a transport cannot. */
+	int (*connect)(struct paste_stack *s, const char *address, struct paste_conn **conn, struct paste_error *err);
+	int (*shut)(struct paste_conn *c);
+	void (*info)(const struct paste_conn *c, struct paste_conn_info *info);
 };
 
 /* A transport's own structs begin with these. */
@@ -126,6 +144,14 @@ static inline int paste_stack_listen(struct paste_stack *s, const char *address,
 				     size_t bound_size, struct paste_error *err)
 {
 	return s->ops->listen(s, address, bound, bound_size, err);
+}
+
+/* Open a connection to HOST:PORT. *conn is valid at once and may be sent on; CONNECT follows, or ERROR. -EOPNOTSUPP:
+ * this transport does not. */
+static inline int paste_stack_connect(struct paste_stack *s, const char *address, struct paste_conn **conn,
+				      struct paste_error *err)
+{
+	return s->ops->connect ? s->ops->connect(s, address, conn, err) : -EOPNOTSUPP;
 }
 
 /* Stop listening on all addresses. What is connected stays; an ACCEPT that was under way may still come. */
@@ -183,6 +209,12 @@ static inline void paste_conn_resume(struct paste_conn *c)
 	c->ops->resume(c);
 }
 
+/* Send what is queued, then say that no more comes (half-close); receiving goes on. -EOPNOTSUPP. */
+static inline int paste_conn_shut(struct paste_conn *c)
+{
+	return c->ops->shut ? c->ops->shut(c) : -EOPNOTSUPP;
+}
+
 /* Send what is queued, then close. / Reset now. The connection is the stack's again; what arrives is dropped.
  */
 static inline void paste_conn_close(struct paste_conn *c)
@@ -199,6 +231,15 @@ static inline void paste_conn_abort(struct paste_conn *c)
 static inline void paste_conn_peer(const struct paste_conn *c, char *text, size_t size)
 {
 	c->ops->peer(c, text, size);
+}
+
+/* -EOPNOTSUPP. */
+static inline int paste_conn_info(const struct paste_conn *c, struct paste_conn_info *info)
+{
+	if (!c->ops->info)
+		return -EOPNOTSUPP;
+	c->ops->info(c, info);
+	return 0;
 }
 
 #endif

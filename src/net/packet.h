@@ -59,6 +59,9 @@ enum packet_check {
 	PACKET_UDP_LENGTH,     /* says that it is longer than the IP packet or shorter than its header */
 	PACKET_UDP_UNSUMMED,   /* no checksum, over IPv6 (RFC 8200, section 8.1) */
 	PACKET_UDP_CHECKSUM,
+	PACKET_TCP_SHORT,  /* ends before its TCP header does */
+	PACKET_TCP_OFFSET, /* header length below 20 or beyond the packet */
+	PACKET_TCP_CHECKSUM,
 	PACKET_ADDRESS_OTHER, /* not to an address of ours */
 	PACKET_PORT_OTHER,    /* not to our port */
 	PACKET_SLICES,        /* in more pieces than a datagram has room for */

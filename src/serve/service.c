@@ -95,6 +95,7 @@ static void handle(struct service *s, const struct paste_event *e)
 			connection_drop(s, c, true);
 		break;
 	case PASTE_EVENT_FD:
+	case PASTE_EVENT_CONNECT:
 		break;
 	}
 }
