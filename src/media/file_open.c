@@ -8,11 +8,13 @@
 
 #include "media/memory.h"
 
+/* And no O_NONBLOCK, with which a path is opened that may be anything: io_uring would answer EAGAIN instead of
+ * waiting, for ever on devices that cannot tell beforehand whether they wait (pmem and others on Linux 6.1). */
 static int set_direct(const struct file_setup *s, struct paste_error *err)
 {
 	int flags = fcntl(s->fd, F_GETFL);
 
-	if (flags >= 0 && fcntl(s->fd, F_SETFL, flags | O_DIRECT) == 0)
+	if (flags >= 0 && fcntl(s->fd, F_SETFL, (flags & ~O_NONBLOCK) | O_DIRECT) == 0)
 		return 0;
 	return paste_fail(
 	    err, -EOPNOTSUPP,

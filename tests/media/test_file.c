@@ -2,6 +2,7 @@
 /* The `file` medium over a real io_uring and a real file: content, tickets by descriptor, faults from a
  * wrapper. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,6 +83,38 @@ static void content_is_there_after_reopening(void **state)
 	media_close(m);
 	scratch_remove(&s);
 	free(copy);
+}
+
+/* How the process has the file open; -1: it has not. */
+static int flags_of_file(const struct scratch *s)
+{
+	struct stat named, open;
+
+	assert_int_equal(stat(s->file, &named), 0);
+	for (int fd = 0; fd < 256; fd++) {
+		if (fstat(fd, &open) == 0 && open.st_ino == named.st_ino && open.st_dev == named.st_dev)
+			return fcntl(fd, F_GETFL);
+	}
+	return -1;
+}
+
+/* With O_NONBLOCK, io_uring never gets done on a device that cannot tell whether it will wait. */
+static void the_kernel_may_wait_for_the_device(void **state)
+{
+	struct scratch s;
+	const char *why;
+
+	SCRATCH_OR_SKIP(scratch_disk(&s, &why));
+	media_close(create(&s, false));
+	for (int read_only = 0; read_only <= 1; read_only++) {
+		struct media *m = reopen(&s, read_only);
+		int flags = flags_of_file(&s);
+		assert_int_not_equal(flags, -1);
+		assert_int_equal(flags & O_NONBLOCK, 0);
+		assert_int_equal(flags & O_DIRECT, O_DIRECT);
+		media_close(m);
+	}
+	scratch_remove(&s);
 }
 
 static void what_was_not_written_back_is_not_there(void **state)
@@ -313,6 +347,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(content_is_there_after_reopening),
+	    cmocka_unit_test(the_kernel_may_wait_for_the_device),
 	    cmocka_unit_test(what_was_not_written_back_is_not_there),
 	    cmocka_unit_test(an_event_loop_needs_only_the_descriptor),
 	    cmocka_unit_test(huge_pages_are_used_or_missed_aloud),
