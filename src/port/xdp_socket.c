@@ -9,6 +9,7 @@
 
 #define BIND_PATIENCE_MS 2000
 #define PROBE_BYTES 4096
+#define TRANSMIT_BATCH 32
 
 static int set(int fd, int option, const void *value, socklen_t size)
 {
@@ -84,7 +85,9 @@ int xdp_socket_open(struct xdp_socket *s, uint32_t slots, struct paste_error *er
 				  strerror(-ret));
 	}
 	/* Send more than 32 frames a call where the kernel lets us; it goes on with 32 otherwise. */
-	set(s->fd, XDP_MAX_TX_SKB_BUDGET, &slots, sizeof(slots));
+	s->transmit_batch = TRANSMIT_BATCH;
+	if (set(s->fd, XDP_MAX_TX_SKB_BUDGET, &slots, sizeof(slots)) == 0)
+		s->transmit_batch = slots;
 	return 0;
 }
 

@@ -38,6 +38,7 @@ struct xdp_ring {
 struct xdp_socket {
 	int fd;
 	struct xdp_ring fill, receive, transmit, completion;
+	uint32_t transmit_batch; /* frames that a call sends at most, in copy mode */
 };
 
 /* Entries that the kernel has handed over. */

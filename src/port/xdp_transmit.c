@@ -172,26 +172,28 @@ static void produce_packets(struct xdp_port *x, struct xdp_queue *q)
 
 /*
  * Have the kernel send what waits in the ring. In copy mode a call sends a bounded number of frames and says
- * EAGAIN when more wait; as long as each call takes some, go on. What is left when the device has no room
- * goes with a later sync.
+ * EAGAIN when more wait, but also when the device has no room: go on as long as each call takes some. Older
+ * kernels (6.1 is one) show in the ring what they took only when they have taken all of it: ask as often as it
+ * takes. What is left when the device has no room goes with a later sync.
  */
 static int kick(struct xdp_queue *q)
 {
-	uint32_t waiting = xdp_ring_waiting(&q->socket.transmit), before;
+	uint32_t waiting = xdp_ring_waiting(&q->socket.transmit), asked = 0, before;
 
 	if (waiting == 0 || !xdp_ring_wants_call(&q->socket.transmit))
 		return 0;
 	do {
 		before = waiting;
-		if (sendto(q->socket.fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0) {
-			if (errno == ENXIO || errno == ENODEV)
-				return -ENETDOWN;
-			/* EAGAIN: more wait. ENOBUFS, EBUSY, ENETDOWN (not up just now): later. */
-			if (errno != EAGAIN)
-				return 0;
-		}
+		if (sendto(q->socket.fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0)
+			return 0; /* all are sent, or the driver, which sends them, is awake */
+		if (errno == ENXIO || errno == ENODEV)
+			return -ENETDOWN;
+		/* EAGAIN: more wait. ENOBUFS, EBUSY, ENETDOWN (not up just now): later. */
+		if (errno != EAGAIN)
+			return 0;
+		asked += q->socket.transmit_batch;
 		waiting = xdp_ring_waiting(&q->socket.transmit);
-	} while (waiting > 0 && waiting < before);
+	} while (waiting > 0 && (waiting < before || asked < waiting));
 	return 0;
 }
 
