@@ -20,7 +20,7 @@
 #include "store/store_internal.h"
 
 #define OPS_DIRECT_BYTES 3072 /* as many stand in the record itself, more in its body under a BATCH op */
-#define OPS_DIRECT 64
+#define OPS_DIRECT LOG_CARRIED_MAX /* so many does the next record name */
 #define RETRY_NAME_MAX 1020
 
 /* One change on its way. */
@@ -47,6 +47,7 @@ struct batch {
 	uint32_t ops, ops_bytes; /* that the record will have */
 	uint64_t small_bytes;    /* of values in its body */
 	bool grows;              /* not only deletes */
+	uint64_t version;        /* of puts; 0: the record's number */
 };
 
 uint64_t paste_store_batch_max(const struct paste_store *s)
@@ -275,9 +276,6 @@ static int admit(struct batch *b)
 	}
 	if (b->retry)
 		index += sizeof(struct op) + b->retry_length + 8u * b->n;
-	if (fifo_reserve(&s->limbo[b->log], b->n) || fifo_reserve(&s->absent, b->n) ||
-	    (b->retry && retries_reserve(&s->retries)))
-		return -ENOMEM;
 	int ret = b->grows || b->retry ? space_admit(s, placed, index, replaced) : 0;
 	if (ret == -ENOSPC)
 		s->c.rejected_full++;
@@ -355,6 +353,10 @@ static int prepare_index(struct batch *b)
 	struct paste_store *s = b->s;
 	int ret = 0;
 
+	/* Only now: making room for the record uses the queues, too. */
+	if (fifo_reserve(&s->limbo[b->log], b->n) || fifo_reserve(&s->absent, b->n) ||
+	    (b->retry && retries_reserve(&s->retries)))
+		return -ENOMEM;
 	for (uint32_t i = 0; ret == 0 && i < b->n; i++) {
 		struct part *p = &b->part[i];
 		const struct paste_change *c = p->change;
@@ -366,6 +368,8 @@ static int prepare_index(struct batch *b)
 				continue;
 			/* Numbers are taken at once: a later append of this call gets the next. */
 			ret = stream_reserve(&s->slab, p->stream, p->stream->next);
+			if (ret == 0 && s->snapshot.active)
+				snapshot_touch(s, p->stream);
 			if (ret == 0)
 				p->sequence = p->stream->next++;
 			else
@@ -552,7 +556,7 @@ static int perform(struct batch *b)
 		take_back(b);
 		return ret;
 	}
-	place_ops(b, &pl, s->log[b->log].next);
+	place_ops(b, &pl, b->version ? b->version : s->log[b->log].next);
 	uint64_t sequence = place_end(b, &pl);
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->part[i].entry)
@@ -595,10 +599,25 @@ static int run(struct batch *b)
 	ret = judge_conditions(b);
 	if (ret < 0)
 		return ret;
-	if (b->n == 1 && !b->retry && !first->expires)
+	if (b->n == 1 && !b->retry && !first->expires && !b->version)
 		return plain(b);
 	ret = admit(b);
 	return ret < 0 ? ret : perform(b);
+}
+
+static int may_change(const struct paste_store *s)
+{
+	return s->error ? -EIO : s->read_only ? -EROFS : 0;
+}
+
+int apply_versioned(struct paste_store *s, const struct paste_change *put, uint64_t version, struct paste_result *result)
+{
+	struct part part = {.change = put, .result = result};
+	struct batch b = {.s = s, .part = &part, .n = 1, .version = version};
+	int ret = may_change(s);
+
+	*result = (struct paste_result){0};
+	return ret < 0 ? ret : run(&b);
 }
 
 int paste_store_apply(struct paste_store *s, const struct paste_change *changes, uint32_t n,
@@ -607,19 +626,18 @@ int paste_store_apply(struct paste_store *s, const struct paste_change *changes,
 	struct batch b = {.s = s, .n = n, .retry = retry};
 	struct part one;
 	uint64_t remember_one;
+	int ret = may_change(s);
 
 	if (n == 0)
 		return -EINVAL;
-	if (s->error)
-		return -EIO;
-	if (s->read_only)
-		return -EROFS;
+	if (ret < 0)
+		return ret;
 	/* An op takes 32 bytes or more: beyond that the call is refused whatever it says. */
 	if (n > paste_store_batch_max(s) / 32)
 		return -EFBIG;
 	b.part = n == 1 ? &one : malloc(n * sizeof(*b.part));
 	b.remembered = n == 1 || !retry ? &remember_one : malloc(n * sizeof(*b.remembered));
-	int ret = b.part && b.remembered ? 0 : -ENOMEM;
+	ret = b.part && b.remembered ? 0 : -ENOMEM;
 	for (uint32_t i = 0; ret == 0 && i < n; i++) {
 		results[i] = (struct paste_result){0};
 		b.part[i] = (struct part){.change = &changes[i], .result = &results[i]};

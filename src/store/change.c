@@ -35,16 +35,43 @@ uint16_t home_log(const struct paste_store *s, bool stream, const void *key, siz
 	return s->logs == 1 ? 0 : (uint16_t)(key_digest(stream, key, length) % s->logs);
 }
 
-void entry_retire(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e)
+/* Out of the index and wanted by nobody. */
+static void entry_drop(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e)
 {
-	index_account(s, e, -1);
-	s->retired++;
 	if (e->flags & ENTRY_ABSENT)
 		e->flags |= ENTRY_DROPPED; /* the absent queue frees it */
 	else if (e->refs == 0)
 		entry_free(&s->slab, e);
 	else
 		fifo_push(&s->limbo[l], e, sequence);
+}
+
+void entry_moved(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e)
+{
+	index_account(s, e, -1);
+	s->retired++;
+	entry_drop(s, l, sequence, e);
+}
+
+void entry_retire(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e)
+{
+	index_account(s, e, -1);
+	s->retired++;
+	if (!s->snapshot.active || !snapshot_keep(s, l, e))
+		entry_drop(s, l, sequence, e);
+}
+
+static void entry_trim(struct paste_store *s, uint16_t l, uint64_t sequence, struct stream *st, uint64_t number)
+{
+	struct entry *e = stream_get(st, number);
+
+	if (!e)
+		return;
+	stream_set(st, number, NULL);
+	index_account(s, e, -1);
+	s->retired++;
+	if (!s->snapshot.active || !snapshot_keep_entry(s, st, number, e))
+		entry_drop(s, l, sequence, e);
 }
 
 uint64_t change_log(struct paste_store *s, uint16_t l, struct op_view *v, uint32_t digest)
@@ -364,6 +391,8 @@ int paste_store_append(struct paste_store *s, const void *name, size_t name_leng
 	stream_set(st, st->next, in.entry);
 	incoming_end(s, &in, st->digest);
 	*result = (struct paste_result){.round = s->round, .version = st->next, .existed = st->next > 1};
+	if (s->snapshot.active)
+		snapshot_touch(s, st);
 	st->next++;
 	st->mark = s->round;
 	s->c.appends++;
@@ -394,13 +423,10 @@ int paste_store_trim(struct paste_store *s, const void *name, size_t name_length
 	if (ret < 0)
 		return ret;
 	uint64_t sequence = change_log(s, l, &v, st->digest);
-	for (uint64_t i = st->first; i < before; i++) {
-		struct entry *e = stream_get(st, i);
-		if (!e)
-			continue;
-		stream_set(st, i, NULL);
-		entry_retire(s, l, sequence, e);
-	}
+	if (s->snapshot.active)
+		snapshot_touch(s, st);
+	for (uint64_t i = st->first; i < before; i++)
+		entry_trim(s, l, sequence, st, i);
 	stream_trim(&s->slab, st, before);
 	st->mark = s->round;
 	result->round = s->round;

@@ -98,24 +98,33 @@ static int check_streams(struct check *c)
 	return ret;
 }
 
-/* Entries on their way out still own their slices. */
+/* An entry that is out of the index and still owns its slices. */
+static int check_aside(void *arg, const struct entry *e)
+{
+	struct check *c = arg;
+
+	if (e->flags & OP_LOST)
+		return 0; /* owns nothing */
+	size_t n = c->n;
+	int ret = op_each_extent(c->s->r, e->extent, e->refs, e->flags & OP_INDIRECT, claim_extent, c);
+	if (ret == -ENOMEM)
+		return ret;
+	c->unknown |= ret == -EBADMSG;
+	c->n = n; /* a moved value shares what was not moved with its old entry */
+	return 0;
+}
+
+/* Entries on their way out, and those that a snapshot has kept. */
 static int check_limbo(struct check *c)
 {
+	int ret = snapshot_each(c->s, check_aside, c);
+
 	for (uint32_t l = 0; l < c->s->logs; l++) {
 		const struct fifo *f = &c->s->limbo[l];
-		for (size_t i = 0; i < f->count; i++) {
-			const struct entry *e = f->item[(f->head + i) & (f->room - 1)].entry;
-			if (e->flags & OP_LOST)
-				continue; /* owns nothing */
-			size_t n = c->n;
-			int ret = op_each_extent(c->s->r, e->extent, e->refs, e->flags & OP_INDIRECT, claim_extent, c);
-			if (ret == -ENOMEM)
-				return ret;
-			c->unknown |= ret == -EBADMSG;
-			c->n = n; /* a moved value shares what was not moved with its old entry */
-		}
+		for (size_t i = 0; ret == 0 && i < f->count; i++)
+			ret = check_aside(c, f->item[(f->head + i) & (f->room - 1)].entry);
 	}
-	return 0;
+	return ret;
 }
 
 static int claim_order(const void *a, const void *b)

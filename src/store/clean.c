@@ -236,7 +236,7 @@ static int log_move(struct paste_store *s, struct entry *old, struct stream *st,
 		tree_replace(&s->keys, key, key_length, e);
 	value_own(s, e);
 	index_account(s, e, 1);
-	entry_retire(s, l, sequence, old);
+	entry_moved(s, l, sequence, old);
 	return 0;
 }
 

@@ -79,6 +79,13 @@ static uint64_t free_above_reserve(const struct paste_store *s)
 	return above << s->r->segment_shift;
 }
 
+/* No fresh segment for what arrives. Buffers of deleted values wait for nothing but a record that says so, and while
+ * nothing can arrive none is written. */
+static bool starved(const struct paste_store *s)
+{
+	return s->r->free_segments <= s->r->reserve;
+}
+
 static bool wants_checkpoint(const struct paste_store *s)
 {
 	uint64_t log = space_log_bytes(s);
@@ -149,19 +156,15 @@ static int idle_end(struct paste_store *s, bool more)
 	return ret == -ENOSPC ? 0 : ret;
 }
 
-/* No fresh segment for what arrives. Buffers of deleted values wait for nothing but a record that says so, and while
- * nothing can arrive none is written. */
-static bool starved(const struct paste_store *s)
-{
-	return s->r->free_segments <= s->r->reserve;
-}
-
 int paste_store_maintain(struct paste_store *s, bool idle)
 {
 	if (s->error)
 		return s->error;
 	if (s->read_only)
 		return 0;
+	/* A snapshot costs nobody the room to arrive. */
+	if (s->snapshot.given_up || (s->snapshot.kept_bytes && starved(s)))
+		snapshot_give_up(s);
 	space_set_reserve(s);
 	struct intake in = intake_since(s);
 	int expiring = expiry_step(s, idle);

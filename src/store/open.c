@@ -88,6 +88,7 @@ void store_abandon(struct paste_store *s)
 {
 	if (!s)
 		return;
+	snapshot_free(s);
 	tree_destroy(&s->keys, entry_item_free, &s->slab);
 	tree_destroy(&s->streams, stream_item_free, &s->slab);
 	retries_free(&s->retries, &s->slab);
@@ -195,16 +196,11 @@ static int begin_epoch(struct paste_store *s, const struct scan *scans, uint64_t
 	return superblock_rewrite(sb, s->r->m, s->r->health.older);
 }
 
-static int begin_logs(struct paste_store *s, const struct scan *scans, uint64_t highest)
+int logs_begin(struct paste_store *s, uint64_t first)
 {
-	uint64_t first = highest + SEQUENCE_JUMP;
-
 	for (uint32_t l = 0; l < s->logs; l++) {
 		struct log *log = &s->log[l];
-		log->epoch = s->r->sb.epoch;
-		int ret = log_resume(log, &scans[l]);
-		if (ret == 0)
-			ret = log_write_open(log, first, scans[l].last);
+		int ret = log_write_open(log, first, log->next - 1);
 		if (ret < 0)
 			return ret;
 		log_commit(log);
@@ -216,6 +212,17 @@ static int begin_logs(struct paste_store *s, const struct scan *scans, uint64_t 
 		s->log[l].changed = 0;
 	}
 	return ret;
+}
+
+static int begin_logs(struct paste_store *s, const struct scan *scans, uint64_t highest)
+{
+	for (uint32_t l = 0; l < s->logs; l++) {
+		s->log[l].epoch = s->r->sb.epoch;
+		int ret = log_resume(&s->log[l], &scans[l]);
+		if (ret < 0)
+			return ret;
+	}
+	return logs_begin(s, highest + SEQUENCE_JUMP);
 }
 
 static int store_init(struct paste_store *s, struct paste_region *r)
@@ -292,6 +299,7 @@ int store_open_on(struct media *m, struct paste_store **store, struct paste_erro
 	tree_init(&s->keys, entry_key_of, NULL);
 	tree_init(&s->streams, stream_name_of, NULL);
 	retries_init(&s->retries);
+	snapshot_init(&s->snapshot);
 	ret = store_init(s, r);
 	if (ret < 0)
 		paste_fail(err, ret, "out of memory");

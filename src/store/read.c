@@ -35,7 +35,7 @@ static int read_extent(void *arg, const struct extent *e, bool list)
 	return 0;
 }
 
-static int read_entry(struct paste_store *s, const struct entry *e, struct paste_value *value)
+int read_entry(struct paste_store *s, const struct entry *e, struct paste_value *value)
 {
 	struct reader rd = {.s = s};
 

@@ -114,7 +114,7 @@ static int space_settle(struct paste_store *s)
 	return 0;
 }
 
-static int finish_checkpoint(struct paste_store *s)
+int space_checkpoint(struct paste_store *s)
 {
 	int ret = s->checkpoint.state == CHECKPOINT_IDLE ? checkpoint_begin(s, false) : 0;
 
@@ -142,7 +142,8 @@ int space_make_room(struct paste_store *s)
 	uint32_t enough = s->r->reserve + s->r->segments / 16;
 
 	/* Nothing was freed since the last attempt in vain. */
-	if (s->stuck && s->stuck_retired == s->retired && s->stuck_free >= s->r->free_segments)
+	bool stuck = s->stuck && s->stuck_retired == s->retired && s->stuck_free >= s->r->free_segments;
+	if (stuck && !snapshot_give_up(s))
 		return -ENOSPC;
 	for (int pass = 0; pass < 4; pass++) {
 		uint32_t before = s->r->free_segments;
@@ -150,7 +151,7 @@ int space_make_room(struct paste_store *s)
 		if (ret == 0 && s->r->free_segments >= enough)
 			return 0;
 		if (ret == 0 && space_log_bytes(s) > 2ull * s->r->segment_size)
-			ret = finish_checkpoint(s);
+			ret = space_checkpoint(s);
 		if (ret == 0 || ret == -ENOSPC)
 			ret = finish_cleaning(s);
 		if (ret == 0 || ret == -ENOSPC)
@@ -160,6 +161,9 @@ int space_make_room(struct paste_store *s)
 		if (s->r->free_segments <= before && pass > 0)
 			break;
 	}
+	/* A snapshot costs nobody a change. */
+	if (s->r->free_segments < s->r->reserve && snapshot_give_up(s))
+		return space_make_room(s);
 	s->stuck = s->r->free_segments < s->r->reserve;
 	s->stuck_retired = s->retired;
 	s->stuck_free = s->r->free_segments;

@@ -89,6 +89,9 @@ void paste_store_stats(struct paste_store *s, struct paste_store_stats *st)
 	st->retry_keys = s->retries.count;
 	st->retry_bytes = s->retries.bytes;
 	st->repeated = c->repeated;
+	st->snapshots = s->snapshot.begun;
+	st->snapshot_kept_bytes = s->snapshot.kept_bytes;
+	st->snapshots_given_up = s->snapshot.gave_up;
 	st->scrub_passes = s->scrub.passes;
 	st->scrub_entries = s->scrub.entries;
 	st->scrub_bytes = s->scrub.bytes;

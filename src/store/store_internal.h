@@ -12,7 +12,8 @@
  *	body.c        bodies under arrival		stats.c      counters
  *	apply.c       conditions, several changes at once	list.c       by prefix
  *	expiry.c      keys that have had their time	retry.c      calls that may be repeated (retry.h)
- *	scrub.c       looking for damage beside the load
+ *	scrub.c       looking for damage beside the load	snapshot.c   as it was at one moment (snapshot.h)
+ *	restore.c     putting back what a snapshot showed	grow.c       making a region larger
  */
 #ifndef STORE_STORE_INTERNAL_H
 #define STORE_STORE_INTERNAL_H
@@ -23,6 +24,7 @@
 #include "store/entry.h"
 #include "store/fifo.h"
 #include "store/retry.h"
+#include "store/snapshot.h"
 #include "store/stream.h"
 #include "store/tree.h"
 
@@ -86,6 +88,8 @@ struct checkpoint {
 	struct superblock_rewrite rewrite;
 	uint64_t failed;          /* attempts given up for want of space */
 };
+
+struct paste_change;
 
 /* How fast room goes (maintain.c): what came in, and what it took of the free segments. */
 struct pace {
@@ -188,6 +192,8 @@ struct paste_store {
 	uint64_t expiring;   /* entries with a time to go */
 	struct expiry expiry;
 	struct retries retries;
+	struct snapshot snapshot;
+	uint64_t restoring;  /* the highest version that may be put back; 0: not restoring */
 	struct pace pace;
 	bool stuck;           /* making room failed, when */
 	uint64_t stuck_retired; /* ... so many entries had been retired */
@@ -235,8 +241,10 @@ void value_disown(struct paste_store *s, const struct entry *e);
 uint64_t entry_cost(const struct entry *e); /* bytes in a checkpoint */
 void index_account(struct paste_store *s, const struct entry *e, int sign);
 uint16_t home_log(const struct paste_store *s, bool stream, const void *key, size_t length);
-/* The entry is out of the index as of record `sequence` of log l. */
+/* The entry is out of the index as of record `sequence` of log l; a snapshot may still want a key's. */
 void entry_retire(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e);
+/* The same for one that stands in the index elsewhere now. */
+void entry_moved(struct paste_store *s, uint16_t l, uint64_t sequence, struct entry *e);
 /* Write the op to the log: log_add() found a place for it before. The change's number. (v->op.key_length is not kept.) */
 uint64_t change_log(struct paste_store *s, uint16_t l, struct op_view *v, uint32_t digest);
 /* A record of its own with `op_bytes` of ops and `body` bytes behind them (copied by the caller to *place). */
@@ -253,6 +261,11 @@ int log_add_always(struct paste_store *s, uint16_t l, const struct op *op);
 int stream_for_append(struct paste_store *s, const void *name, size_t length, struct stream **stream);
 /* No entry could be made: a stream begins to exist with its first one. */
 void stream_unmake(struct paste_store *s, struct stream *st);
+
+/* apply.c ----------------------------------------------------------------------------------------------------- */
+
+/* A put that keeps the version it had elsewhere (restore.c). */
+int apply_versioned(struct paste_store *s, const struct paste_change *put, uint64_t version, struct paste_result *result);
 
 /* expiry.c ---------------------------------------------------------------------------------------------------- */
 
@@ -282,6 +295,11 @@ bool expiry_make_room(struct paste_store *s); /* somebody waits for room; true i
 /* Remember a call by its RETRY op, and forget others for it. */
 int store_remember(struct paste_store *s, const struct op_view *v, uint64_t mark);
 
+/* read.c ------------------------------------------------------------------------------------------------------ */
+
+/* What the entry holds, verified, with user counts: as paste_store_get(). */
+int read_entry(struct paste_store *s, const struct entry *e, struct paste_value *value);
+
 /* round.c ----------------------------------------------------------------------------------------------------- */
 
 int store_fail(struct paste_store *s, int error);
@@ -297,6 +315,7 @@ bool store_wants_seal(const struct paste_store *s);
 
 int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t replaced);
 int space_make_room(struct paste_store *s);
+int space_checkpoint(struct paste_store *s); /* all of one, waiting: the one under way, or a new one */
 uint64_t space_capacity(const struct paste_store *s);
 uint64_t space_log_limit(const struct paste_store *s); /* bytes of log that ask for a checkpoint */
 uint64_t space_log_bytes(const struct paste_store *s); /* since the last one */
@@ -337,6 +356,8 @@ void key_text(char *to, size_t size, const void *key, size_t length);
 
 /* open.c ------------------------------------------------------------------------------------------------------ */
 
+/* Each log goes on with an OPEN record of this number, durably. */
+int logs_begin(struct paste_store *s, uint64_t first);
 /* On a medium that is open already; the store closes it, also on failure. */
 int store_create_on(struct media *m, const char *name, uint64_t size, uint32_t buffer_size, uint32_t logs,
 		    struct paste_error *err); /* leaves the medium open in any case */

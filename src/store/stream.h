@@ -20,6 +20,9 @@ struct stream {
 	uint64_t base;       /* number of the first chunk in the directory: sequence / STREAM_CHUNK */
 	size_t chunks, room;
 	uint32_t digest; /* of its name */
+	uint64_t snapshot;   /* the snapshot for which it remembers how it was, with */
+	uint64_t snapshot_first, snapshot_next;
+	struct snapshot_kept *kept; /* and these entries; NULL: none */
 	uint16_t name_length;
 	uint8_t name[];
 };
