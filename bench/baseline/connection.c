@@ -131,10 +131,20 @@ static void execute(struct server *s, struct client *c, const struct http_reques
 		s->error = -EIO;
 }
 
+/* Of what the service answers, values whose length is told: what is measured. */
+static bool is_answered(const struct http_request *http, const struct request *r)
+{
+	if (http->chunked || http->content_length > BODY_MAX)
+		return false;
+	return r->resource == RESOURCE_KEY || r->resource == RESOURCE_ENTRY ||
+	       (r->resource == RESOURCE_STREAM && r->method == HTTP_POST);
+}
+
 /* One request at the front of the bytes. How many bytes it took; 0: it is not whole. */
 static uint64_t take_request(struct server *s, struct client *c, const uint8_t *bytes, uint64_t length)
 {
 	struct http_request http;
+	struct query_text after;
 	const char *why;
 	uint32_t looked = length < UINT32_MAX ? (uint32_t)length : UINT32_MAX;
 	int end = http_scan(&c->scan, (const char *)bytes, looked);
@@ -145,9 +155,9 @@ static uint64_t take_request(struct server *s, struct client *c, const uint8_t *
 		     ? end
 		     : http_parse(&http, (const char *)bytes + c->scan.start, (uint32_t)end - c->scan.start);
 	if (rc == 0)
-		rc = route(&http, &s->request, &why);
-	if (rc == 0 && (s->request.resource == RESOURCE_METRICS || http.content_length > BODY_MAX))
-		rc = http.content_length > BODY_MAX ? -413 : -404;
+		rc = route(&http, &s->request, &after, &why);
+	if (rc == 0 && !is_answered(&http, &s->request))
+		rc = http.content_length > BODY_MAX ? -413 : -501;
 	if (rc < 0) {
 		refuse(s, c, -rc);
 		return length;

@@ -64,6 +64,8 @@ static int open_all(struct serve *o, struct paste_error *err)
 	    .more_metrics = serve_udp_metrics,
 	    .more_arg = &o->udp,
 	    .max_body = o->options.max_body,
+	    .idle_us = o->options.idle_us,
+	    .request_us = o->options.request_us,
 	};
 	rc = service_open(&service, &o->service, err);
 	if (rc < 0)

@@ -9,6 +9,18 @@
 #include <sys/socket.h>
 
 #include "cli/cli.h"
+#include "serve/service.h"
+
+/* Seconds, 0 for never, as microseconds. */
+static bool parse_seconds(const char *text, int64_t *us)
+{
+	uint64_t seconds;
+
+	if (!cli_parse_count(text, 0, 1000000000, &seconds))
+		return false;
+	*us = seconds ? (int64_t)seconds * 1000000 : SERVICE_NEVER;
+	return true;
+}
 
 static int parse(int argc, char **argv, struct serve_options *o)
 {
@@ -53,6 +65,14 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			if (!cli_parse_size(optarg, &o->max_body) || !o->max_body)
 				return cli_usage(
 				    "serve", "--max-body '%s' is no size: write bytes, 64k or 16M", optarg);
+			break;
+		case 'i':
+			if (!parse_seconds(optarg, &o->idle_us))
+				return cli_usage("serve", "--idle-timeout '%s' is no number of seconds", optarg);
+			break;
+		case 'r':
+			if (!parse_seconds(optarg, &o->request_us))
+				return cli_usage("serve", "--request-timeout '%s' is no number of seconds", optarg);
 			break;
 		case 'c':
 			if (!cli_parse_count(optarg, 1, 1000000, &o->connections))

@@ -18,6 +18,7 @@ struct serve_options {
 	bool is_public; /* addresses that are not loopback are meant */
 	bool spin, hugepages;
 	uint64_t max_body, connections; /* 0: not given */
+	int64_t idle_us, request_us;    /* 0: not given; SERVICE_NEVER */
 };
 
 /* Defaults, then what was given. A cli_status; what is wrong has been told. */

@@ -19,7 +19,7 @@ struct service_time serve_clocks(void)
 	clock_gettime(CLOCK_MONOTONIC, &monotonic);
 	clock_gettime(CLOCK_REALTIME_COARSE, &real);
 	return (struct service_time){.monotonic_us = monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000,
-				     .unix_seconds = real.tv_sec};
+				     .unix_ms = real.tv_sec * 1000 + real.tv_nsec / 1000000};
 }
 
 static void begin_to_drain(struct serve *o, int64_t now)
@@ -86,7 +86,7 @@ static int answer_all(struct serve *o)
 	} while (rounds_may_commit(&o->rounds));
 	if (soon < 0)
 		tell_failure(o, soon);
-	return udp || soon > 0;
+	return udp && soon <= 0 ? 1 : soon > 0 ? soon : 0;
 }
 
 int serve_run(struct serve *o)
@@ -133,6 +133,6 @@ int serve_run(struct serve *o)
 		int more = 0;
 		if (!o->options.spin || !idle || empty % IDLE_SPINS == 0)
 			more = maintain(o, idle);
-		sleep_us = more || datagrams ? 0 : soon || o->draining ? SERVICE_SOON_US : BLOCK_US;
+		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0 : soon || o->draining ? SERVICE_SOON_US : BLOCK_US;
 	}
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Promise 1: no byte of a reply leaves before all that it reveals is durable. */
-static bool may_leave(const struct service *s, uint64_t round)
+bool answer_may_leave(const struct service *s, uint64_t round)
 {
 	return !(!rounds_is_durable(s->rounds, round) && SITE(reply_waits_for_round));
 }
@@ -72,6 +72,13 @@ void answer_text(struct service *s, struct connection *c, uint16_t status, const
 	r->text = text;
 }
 
+void answer_close(struct service *s, struct connection *c, struct reply *r)
+{
+	r->close = true;
+	r->keep_1_0 = false;
+	c->state = READ_NOTHING;
+}
+
 static void put_slices(struct service *s, const struct reply *r)
 {
 	if (r->body != REPLY_SLICES)
@@ -93,7 +100,7 @@ void answer_drop_all(struct service *s, struct connection *c)
 	c->pending = 0;
 }
 
-static int sends_reserve(struct service *s, uint32_t n)
+int sends_reserve(struct service *s, uint32_t n)
 {
 	if (n <= s->sends_room)
 		return 0;
@@ -250,7 +257,7 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 		r.body = REPLY_BYTES;
 		r.slices = 0;
 	}
-	if (!c->replies && !c->blocked && may_leave(s, r.round)) {
+	if (!c->replies && !c->blocked && answer_may_leave(s, r.round)) {
 		int rc = send_reply(s, c, &r, value->bytes, value->slices);
 
 		if (!rc) {
@@ -275,19 +282,48 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 	connection_drop(s, c, true);
 }
 
-/* The round that this reply waits for will never be durable. What it says did or did not happen; nobody
- * knows. */
-static void turn_into_failure(struct service *s, struct connection *c, struct reply *r)
+/* Say this instead, and then nothing more. */
+static void turn_into_failure(struct service *s, struct connection *c, struct reply *r, uint16_t status,
+			      const char *text)
 {
-	struct reply failed = {.next = r->next, .status = 503, .close = true, .body = REPLY_TEXT};
+	struct reply failed = {.next = r->next, .status = status, .close = true, .body = REPLY_TEXT};
 
 	put_slices(s, r);
 	if (r->on_heap)
 		free(r->heap);
 	memcpy(r, &failed, offsetof(struct reply, inside));
-	r->text = "the medium has failed; the outcome is unknown\n";
+	r->text = text;
 	s->stats.replies[5]++;
 	connection_stop(s, c);
+}
+
+static bool has_begun(const struct reply *r)
+{
+	return r->body == REPLY_ENTRIES && entries_have_begun(r);
+}
+
+/* 0: it has left; 1: it waits for a round now; -EAGAIN: the connection takes no more; or it cannot be given.
+ */
+static int send_first(struct service *s, struct connection *c, struct reply *r)
+{
+	if (r->body == REPLY_ENTRIES)
+		return entries_send(s, c, r);
+	return send_reply(s, c, r, reply_bytes(r), reply_slices(r));
+}
+
+/* The connection is not there any more when this returns false. */
+static bool send_failed(struct service *s, struct connection *c, struct reply *r, int error)
+{
+	if (r->body == REPLY_ENTRIES && !has_begun(r) && error != -EPIPE && error != -ENOMEM) {
+		if (error == -EBADMSG)
+			turn_into_failure(s, c, r, 500, "a stored value is damaged\n");
+		else
+			turn_into_failure(s, c, r, 503, "the medium has failed\n");
+		return true;
+	}
+	/* What has left of a chunked reply has no end, so the client knows that it is not whole. */
+	connection_drop(s, c, !has_begun(r) || error == -EPIPE);
+	return false;
 }
 
 static void pop(struct service *s, struct connection *c)
@@ -307,23 +343,30 @@ void answer_flush(struct service *s, struct connection *c)
 	while (c->replies && !c->blocked) {
 		struct reply *r = c->replies;
 
-		if (!may_leave(s, r->round)) {
+		if (r->body == REPLY_ENTRIES && !entries_are_due(s, c, r))
+			break;
+		if (!answer_may_leave(s, r->round)) {
 			if (!s->rounds->error) {
 				link_append(&s->waiting, &c->turn_link);
 				break;
 			}
-			turn_into_failure(s, c, r);
+			if (has_begun(r)) {
+				connection_drop(s, c, false);
+				return;
+			}
+			turn_into_failure(s, c, r, 503, "the medium has failed; the outcome is unknown\n");
 		}
 		bool last = r->close;
-		int rc = send_reply(s, c, r, reply_bytes(r), reply_slices(r));
+		int rc = send_first(s, c, r);
+		c->since = s->now.monotonic_us;
 		if (rc == -EAGAIN) {
 			c->blocked = true; /* until WRITABLE */
 			break;
 		}
-		if (rc) {
-			connection_drop(s, c, true);
+		if (rc < 0 && !send_failed(s, c, r, rc))
 			return;
-		}
+		if (rc)
+			continue;
 		pop(s, c);
 		if (last) {
 			answer_drop_all(s, c);

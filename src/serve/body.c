@@ -19,7 +19,7 @@ struct free_request {
 	struct free_request *next;
 };
 
-static struct request *request_new(struct service *s, const struct request *of)
+struct request *request_new(struct service *s, const struct request *of)
 {
 	struct request *r;
 
@@ -115,6 +115,7 @@ static void skip_chunked(struct service *s, struct connection *c, struct paste_r
 	if (data)
 		chunk_took(&c->chunk, data);
 	slice_advance(s, rest, data);
+	connection_moved(s, c, data);
 	c->body_left -= data;
 }
 
@@ -127,6 +128,7 @@ void body_skip_read(struct service *s, struct connection *c, struct paste_ref *r
 	uint32_t n = rest->length < c->body_left ? rest->length : (uint32_t)c->body_left;
 
 	slice_advance(s, rest, n);
+	connection_moved(s, c, n);
 	c->body_left -= n;
 	if (!c->body_left)
 		c->state = READ_HEAD;
@@ -146,6 +148,7 @@ static void body_let_in(struct service *s, struct connection *c)
 		link_append(&s->bodies, &c->body_link);
 		c->state = READ_BODY;
 	}
+	c->since = s->now.monotonic_us;
 	s->arriving += c->body_left;
 	s->body_progress_at = s->now.monotonic_us;
 	if (c->wants_continue) {
@@ -199,6 +202,7 @@ static bool body_take(struct service *s, struct connection *c, struct paste_ref 
 
 	paste_ref_get(s->region, part);
 	slice_advance(s, rest, n);
+	connection_moved(s, c, n);
 	c->body_left -= n;
 	s->arriving -= n;
 	s->body_progress_at = s->now.monotonic_us;

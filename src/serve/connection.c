@@ -47,7 +47,7 @@ struct connection *connection_new(struct service *s, struct paste_conn *conn)
 		}
 	}
 	s->free_connections = c->free_next;
-	*c = (struct connection){.conn = conn, .state = READ_HEAD};
+	*c = (struct connection){.conn = conn, .state = READ_HEAD, .since = s->now.monotonic_us};
 	link_init(&c->turn_link);
 	link_init(&c->body_link);
 	link_append(&s->all, &c->link);
@@ -167,6 +167,7 @@ static void gather_free(struct connection *c)
 static void forget_input(struct service *s, struct connection *c)
 {
 	body_free(s, c);
+	job_free(c);
 	gather_free(c);
 	while (c->unread)
 		paste_ref_put(s->region, unread_pop(s, c));
@@ -189,6 +190,8 @@ void connection_drop(struct service *s, struct connection *c, bool reset)
 	else
 		paste_conn_close(c->conn);
 	c->conn = NULL;
+	if (s->sweep == &c->link)
+		s->sweep = c->link.next;
 	link_remove(&c->link);
 	link_remove(&c->turn_link);
 	s->stats.connections--;
@@ -249,6 +252,12 @@ static void request_begin(struct service *s, struct connection *c, const struct 
 
 		execute(s, c, &s->current, &body, body.length ? 1 : 0);
 		slice_advance(s, rest, body.length);
+	} else if (s->current.resource == RESOURCE_KEYS && s->current.method == HTTP_DELETE) {
+		/* Nothing is read until it is done, so a body would have to be remembered. */
+		if (http->content_length || http->chunked)
+			connection_refuse(s, c, http, 400, "this request takes no body\n");
+		else
+			job_begin(s, c);
 	} else if (http->content_length > DRAIN_MAX) {
 		connection_refuse(s, c, http, 413, "this method takes no body\n");
 	} else {
@@ -290,8 +299,10 @@ static void head_complete(struct service *s, struct connection *c, const char *h
 	int refused = length < 0 ? length : http_parse(&http, head, (uint32_t)length), rc = 0;
 
 	s->stats.requests++;
+	c->since = s->now.monotonic_us;
+	c->moved = 0;
 	if (!refused)
-		rc = route(&http, &s->current, &why);
+		rc = route(&http, &s->current, &s->after, &why);
 	/* The texts of `http` are not used from here on, so the bytes that they point to may go. */
 	slice_advance(s, rest, used);
 	gather_free(c);
@@ -358,6 +369,7 @@ static void read_head(struct service *s, struct connection *c, struct paste_ref 
 	} else {
 		int rc = gather(c, bytes, rest->length);
 
+		c->since = s->now.monotonic_us; /* what comes later of it gives no more time */
 		c->scan = scan;
 		slice_advance(s, rest, rest->length);
 		if (rc)
@@ -370,9 +382,12 @@ static bool is_stalled(const struct connection *c)
 {
 	uint32_t most = c->paused ? PIPELINE_MAX / 2 : PIPELINE_MAX;
 
-	if (c->state == WAIT_ROOM)
+	if (c->state == WAIT_ROOM || c->state == WAIT_JOB)
 		return true;
-	return c->state == READ_HEAD && (c->blocked || c->pending >= most);
+	/* A range of entries is read while it leaves: what stands behind it must not change them before. */
+	bool reads = c->last_reply && c->last_reply->body == REPLY_ENTRIES;
+
+	return c->state == READ_HEAD && (c->blocked || reads || c->pending >= most);
 }
 
 static void read_slice(struct service *s, struct connection *c, struct paste_ref rest)
@@ -393,6 +408,7 @@ static void read_slice(struct service *s, struct connection *c, struct paste_ref
 			body_skip_read(s, c, &rest);
 			break;
 		case WAIT_ROOM:
+		case WAIT_JOB:
 		case READ_NOTHING:
 			paste_ref_put(s->region, rest);
 			return;
@@ -420,7 +436,7 @@ void connection_receive(struct service *s, struct connection *c, struct paste_re
 void connection_eof(struct service *s, struct connection *c)
 {
 	c->eof = true;
-	if (c->conn && !c->unread)
+	if (c->conn && !c->unread && c->state != WAIT_JOB)
 		input_ended(s, c);
 }
 
@@ -436,4 +452,54 @@ void connection_go_on(struct service *s, struct connection *c)
 	}
 	if (c->eof && c->state != READ_NOTHING)
 		input_ended(s, c);
+}
+
+/* Enough of a body has moved to count as progress. */
+void connection_moved(struct service *s, struct connection *c, uint32_t bytes)
+{
+	c->moved += bytes;
+	if (c->moved < PROGRESS_BYTES)
+		return;
+	c->moved = 0;
+	c->since = s->now.monotonic_us;
+}
+
+static void give_up(struct service *s, struct connection *c)
+{
+	s->stats.timed_out++;
+	connection_stop(s, c);
+	answer_text(s, c, 408, "the request took too long\n", 0, true);
+}
+
+void connection_check_time(struct service *s, struct connection *c)
+{
+	int64_t waits = s->now.monotonic_us - c->since, until;
+
+	if (c->replies) {
+		if (c->blocked && waits >= s->request_us) { /* the client does not take them */
+			s->stats.timed_out++;
+			connection_drop(s, c, true);
+		} else if (!c->blocked && c->replies->body == REPLY_ENTRIES &&
+			   entries_wait_until(c->replies, &until) && s->now.monotonic_us >= until) {
+			answer_list(s, c);
+		}
+		return;
+	}
+	switch ((enum connection_state)c->state) {
+	case READ_HEAD:
+		if (c->gathered_length && waits >= s->request_us)
+			give_up(s, c);
+		else if (connection_is_idle(c) && waits >= s->idle_us)
+			connection_drop(s, c, false);
+		break;
+	case READ_BODY:
+	case SKIP_BODY:
+		if (waits >= s->request_us)
+			give_up(s, c);
+		break;
+	case WAIT_ROOM: /* body.c looks after it */
+	case WAIT_JOB:
+	case READ_NOTHING:
+		break;
+	}
 }

@@ -9,7 +9,7 @@
 
 /* The store refused. What it says may follow from changes that are not durable ("full" after a pending PUT),
  * so these replies wait for all that was done so far. */
-static void answer_error(struct service *s, struct connection *c, const struct request *r, int error)
+void request_fail(struct service *s, struct connection *c, const struct request *r, int error)
 {
 	uint64_t round = service_round(s);
 	bool close = !r->keep_alive;
@@ -36,8 +36,8 @@ static void answer_error(struct service *s, struct connection *c, const struct r
 	}
 }
 
-static struct reply *answer(struct service *s, struct connection *c, const struct request *r, uint16_t status,
-			    uint64_t round)
+struct reply *request_answer(struct service *s, struct connection *c, const struct request *r,
+			     uint16_t status, uint64_t round)
 {
 	struct reply *reply = answer_new(s, c, status, round, !r->keep_alive);
 
@@ -46,21 +46,23 @@ static struct reply *answer(struct service *s, struct connection *c, const struc
 	return reply;
 }
 
-static void answer_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round)
+void request_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round)
 {
-	struct reply *reply = answer(s, c, r, 404, round);
+	struct reply *reply = request_answer(s, c, r, 404, SITE(missing_waits_for_round) ? round : 0);
 
 	if (!reply)
 		return;
 	reply->body = REPLY_TEXT;
-	reply->text = r->resource == RESOURCE_KEY ? "no such key\n" : "no such entry\n";
+	reply->text = r->resource == RESOURCE_KEY     ? "no such key\n"
+		      : r->resource == RESOURCE_ENTRY ? "no such entry\n"
+						      : "no such stream\n";
 	reply->head_only = r->method == HTTP_HEAD;
 }
 
 /* Also a negative answer reveals what it was computed from, and waits for that. */
 static void answer_condition(struct service *s, struct connection *c, const struct request *r, uint64_t round)
 {
-	struct reply *reply = answer(s, c, r, 412, SITE(condition_waits_for_round) ? round : 0);
+	struct reply *reply = request_answer(s, c, r, 412, SITE(condition_waits_for_round) ? round : 0);
 
 	if (!reply)
 		return;
@@ -72,7 +74,7 @@ static void answer_condition(struct service *s, struct connection *c, const stru
 static void answer_not_modified(struct service *s, struct connection *c, const struct request *r,
 				uint64_t round, uint64_t version)
 {
-	struct reply *reply = answer(s, c, r, 304, SITE(not_modified_waits_for_round) ? round : 0);
+	struct reply *reply = request_answer(s, c, r, 304, SITE(not_modified_waits_for_round) ? round : 0);
 
 	if (reply)
 		reply->version = version;
@@ -88,21 +90,33 @@ struct condition_on {
 	uint64_t version, round;
 };
 
-static int look(struct service *s, const struct request *r, struct condition_on *on)
+static int look_at_entry(struct service *s, const struct request *r, struct condition_on *on)
 {
 	struct paste_value value = {0};
-	int rc = r->resource == RESOURCE_KEY
-		     ? paste_store_get(s->store, r->name, r->name_length, &value)
-		     : paste_store_read(s->store, r->name, r->name_length, r->sequence, &value);
+	int rc = paste_store_read(s->store, r->name, r->name_length, r->sequence, &value);
 
-	*on = (struct condition_on){.round = value.round};
-	if (rc == -ENOENT)
-		return 0;
+	on->round = value.round;
 	if (rc)
 		return rc;
-	on->version = r->resource == RESOURCE_KEY ? value.version : r->sequence;
+	on->version = r->sequence;
 	paste_value_put(s->store, &value);
 	return 0;
+}
+
+static int look(struct service *s, const struct request *r, struct condition_on *on)
+{
+	struct paste_listed item = {0};
+	int rc;
+
+	*on = (struct condition_on){0};
+	if (r->resource == RESOURCE_ENTRY) {
+		rc = look_at_entry(s, r, on);
+	} else {
+		rc = paste_store_look(s->store, r->name, r->name_length, &item);
+		on->round = item.round;
+		on->version = rc ? 0 : item.version;
+	}
+	return rc == -ENOENT ? 0 : rc;
 }
 
 /*
@@ -120,7 +134,7 @@ static bool conditions_hold(struct service *s, struct connection *c, const struc
 		return true;
 	int rc = look(s, r, &on);
 	if (rc) {
-		answer_error(s, c, r, rc);
+		request_fail(s, c, r, rc);
 		return false;
 	}
 	if (!on.version && r->method != HTTP_PUT)
@@ -146,27 +160,56 @@ static void put(struct service *s, struct connection *c, const struct request *r
 	int rc = paste_store_put(s->store, r->name, r->name_length, slices, n, &result);
 
 	if (rc) {
-		answer_error(s, c, r, rc);
+		request_fail(s, c, r, rc);
 		return;
 	}
 	service_saw_round(s, result.round);
-	struct reply *reply = answer(s, c, r, result.existed ? 204 : 201, result.round);
+	struct reply *reply = request_answer(s, c, r, result.existed ? 204 : 201, result.round);
 	if (reply)
 		reply->version = result.version;
+}
+
+static void answer_unexpected(struct service *s, struct connection *c, const struct request *r,
+			      const struct paste_result *result)
+{
+	struct reply *reply =
+	    request_answer(s, c, r, 412, SITE(unexpected_waits_for_round) ? result->round : 0);
+
+	if (!reply)
+		return;
+	reply->body = REPLY_TEXT;
+	reply->text = "the next entry has another number\n";
+	reply->next_entry = result->version;
 }
 
 static void append(struct service *s, struct connection *c, const struct request *r,
 		   const struct paste_ref *slices, uint32_t n)
 {
+	bool expects = query_has(&r->query, QUERY_EXPECT);
+	struct paste_change change = {
+	    .type = PASTE_APPEND,
+	    .condition = expects ? PASTE_IF_VERSION : PASTE_ALWAYS,
+	    .expected = r->query.numbers[QUERY_EXPECT],
+	    .key = r->name,
+	    .key_length = r->name_length,
+	    .slices = slices,
+	    .n = n,
+	};
 	struct paste_result result = {0};
-	int rc = paste_store_append(s->store, r->name, r->name_length, slices, n, &result);
+	int rc = expects ? paste_store_apply(s->store, &change, 1, NULL, &result)
+			 : paste_store_append(s->store, r->name, r->name_length, slices, n, &result);
 
+	if (rc == -ESTALE) {
+		answer_unexpected(s, c, r, &result);
+		return;
+	}
 	if (rc) {
-		answer_error(s, c, r, rc);
+		request_fail(s, c, r, rc);
 		return;
 	}
 	service_saw_round(s, result.round);
-	struct reply *reply = answer(s, c, r, 201, result.round);
+	rounds_appended(s->rounds, r->name, r->name_length);
+	struct reply *reply = request_answer(s, c, r, 201, result.round);
 	if (!reply)
 		return;
 	reply->body = REPLY_SEQUENCE;
@@ -180,14 +223,14 @@ static void delete_key(struct service *s, struct connection *c, const struct req
 	int rc = paste_store_delete(s->store, r->name, r->name_length, &result);
 
 	if (rc) {
-		answer_error(s, c, r, rc);
+		request_fail(s, c, r, rc);
 		return;
 	}
 	service_saw_round(s, result.round);
 	if (result.existed)
-		answer(s, c, r, 204, result.round);
+		request_answer(s, c, r, 204, result.round);
 	else
-		answer_missing(s, c, r, result.round);
+		request_missing(s, c, r, result.round);
 }
 
 static void get(struct service *s, struct connection *c, const struct request *r)
@@ -200,9 +243,45 @@ static void get(struct service *s, struct connection *c, const struct request *r
 	if (rc == 0)
 		answer_value(s, c, r, &value);
 	else if (rc == -ENOENT)
-		answer_missing(s, c, r, value.round);
+		request_missing(s, c, r, value.round);
 	else
-		answer_error(s, c, r, rc);
+		request_fail(s, c, r, rc);
+}
+
+void request_answer_text(struct service *s, struct connection *c, const struct request *r, struct text *t,
+			 uint64_t round)
+{
+	struct reply *reply = t->failed ? NULL : request_answer(s, c, r, 200, round);
+
+	if (!reply) {
+		free(t->at);
+		if (t->failed)
+			request_fail(s, c, r, -ENOMEM);
+		return;
+	}
+	reply->body = REPLY_BYTES;
+	reply->length = t->n;
+	reply->heap = t->at;
+	reply->on_heap = true;
+	reply->head_only = r->method == HTTP_HEAD;
+	reply->type = "application/json";
+}
+
+static void trim(struct service *s, struct connection *c, const struct request *r)
+{
+	struct paste_result result = {0};
+	int rc = paste_store_trim(s->store, r->name, r->name_length, r->query.numbers[QUERY_BEFORE], &result);
+
+	if (rc == -ENOENT) {
+		request_missing(s, c, r, result.round);
+		return;
+	}
+	if (rc) {
+		request_fail(s, c, r, rc);
+		return;
+	}
+	service_saw_round(s, result.round);
+	request_answer(s, c, r, 204, SITE(trim_waits_for_round) ? result.round : 0);
 }
 
 /* The counters follow from every change so far, so they wait for all of them. */
@@ -212,10 +291,10 @@ static void metrics(struct service *s, struct connection *c, const struct reques
 	char *text = metrics_text(s, &length);
 
 	if (!text) {
-		answer_error(s, c, r, -ENOMEM);
+		request_fail(s, c, r, -ENOMEM);
 		return;
 	}
-	struct reply *reply = answer(s, c, r, 200, s->rounds->error ? 0 : service_round(s));
+	struct reply *reply = request_answer(s, c, r, 200, s->rounds->error ? 0 : service_round(s));
 	if (!reply) {
 		free(text);
 		return;
@@ -230,7 +309,7 @@ static void metrics(struct service *s, struct connection *c, const struct reques
 
 static void tell_methods(struct service *s, struct connection *c, const struct request *r)
 {
-	struct reply *reply = answer(s, c, r, 204, 0);
+	struct reply *reply = request_answer(s, c, r, 204, 0);
 
 	if (reply)
 		reply->allow = route_methods(r->resource);
@@ -249,6 +328,17 @@ static void execute_key_or_entry(struct service *s, struct connection *c, const 
 		get(s, c, r);
 }
 
+static void execute_stream(struct service *s, struct connection *c, const struct request *r,
+			   const struct paste_ref *slices, uint32_t n)
+{
+	if (r->method == HTTP_POST)
+		append(s, c, r, slices, n);
+	else if (r->method == HTTP_DELETE)
+		trim(s, c, r);
+	else
+		entries_get(s, c, r);
+}
+
 void execute(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
 	     uint32_t n)
 {
@@ -262,7 +352,11 @@ void execute(struct service *s, struct connection *c, const struct request *r, c
 		execute_key_or_entry(s, c, r, slices, n);
 		break;
 	case RESOURCE_STREAM:
-		append(s, c, r, slices, n);
+		execute_stream(s, c, r, slices, n);
+		break;
+	case RESOURCE_KEYS:
+	case RESOURCE_STREAMS:
+		list_get(s, c, r); /* DELETE is a job */
 		break;
 	default:
 		metrics(s, c, r);

@@ -189,6 +189,17 @@ static uint64_t body_length(const struct reply *r)
 	}
 }
 
+static char *put_length(char *at, const struct reply *r)
+{
+	if (r->chunked)
+		return PUT(at, "Transfer-Encoding: chunked\r\n");
+	if (r->body == REPLY_ENTRIES)
+		return at; /* to HTTP/1.0: until the connection ends */
+	at = PUT(at, "Content-Length: ");
+	at = put_decimal(at, body_length(r));
+	return PUT(at, "\r\n");
+}
+
 static char *put_content(char *at, const struct reply *r)
 {
 	const char *type = r->body == REPLY_TEXT ? "text/plain" : r->type;
@@ -198,8 +209,18 @@ static char *put_content(char *at, const struct reply *r)
 		at = put_string(at, type);
 		at = PUT(at, "\r\n");
 	}
-	at = PUT(at, "Content-Length: ");
-	at = put_decimal(at, body_length(r));
+	return put_length(at, r);
+}
+
+static char *put_stream(char *at, const struct reply *r)
+{
+	if (r->first_entry) {
+		at = PUT(at, "PST-First: ");
+		at = put_decimal(at, r->first_entry);
+		at = PUT(at, "\r\n");
+	}
+	at = PUT(at, "PST-Next: ");
+	at = put_decimal(at, r->next_entry);
 	return PUT(at, "\r\n");
 }
 
@@ -236,6 +257,8 @@ uint32_t reply_format(const struct reply *r, const struct reply_date *date, char
 		at = put_content(at, r);
 	if (r->status == 206 || r->status == 416)
 		at = put_content_range(at, r);
+	if (r->next_entry)
+		at = put_stream(at, r);
 	if (r->allow)
 		at = put_allow(at, r);
 	if (r->version && r->body != REPLY_SEQUENCE) {

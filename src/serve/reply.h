@@ -21,21 +21,24 @@ enum reply_body {
 	REPLY_SEQUENCE, /* {"seq":N} */
 	REPLY_BYTES,    /* inside, or on the heap */
 	REPLY_SLICES,   /* inside, or an array on the heap; owned */
+	REPLY_ENTRIES,  /* entries.c makes it while it leaves; its place is on the heap */
 };
 
 struct reply {
 	struct reply *next;
-	uint64_t round;   /* must be durable before a byte leaves */
-	uint64_t version; /* ETag if not 0; the number of REPLY_SEQUENCE */
-	uint64_t length;  /* of the body */
-	uint64_t first;   /* of 206: where in the value the body begins */
-	uint64_t total;   /* of 206 and 416: length of the value */
+	uint64_t round;                   /* must be durable before a byte leaves */
+	uint64_t version;                 /* ETag if not 0; the number of REPLY_SEQUENCE */
+	uint64_t length;                  /* of the body */
+	uint64_t first;                   /* of 206: where in the value the body begins */
+	uint64_t total;                   /* of 206 and 416: length of the value */
+	uint64_t first_entry, next_entry; /* PST-First and PST-Next, each if not 0 */
 	uint16_t status;
 	uint8_t body;       /* enum reply_body */
 	bool close : 1;     /* the last one on this connection */
 	bool keep_1_0 : 1;  /* tell an HTTP/1.0 client that the connection stays */
 	bool head_only : 1; /* answers HEAD */
 	bool retry : 1;     /* Retry-After: 1 */
+	bool chunked : 1;   /* the body's length is not known */
 	bool on_heap : 1;   /* bytes or slices are at `heap`, which is ours */
 	uint32_t slices;
 	const char *type;  /* Content-Type; NULL: none */

@@ -17,6 +17,16 @@ int rounds_init(struct rounds *r, struct paste_store *store, struct paste_error 
 	return 0;
 }
 
+uint32_t rounds_bucket(const void *stream, size_t length)
+{
+	const uint8_t *bytes = stream;
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	return (hash ^ hash >> 16) % ROUNDS_BUCKETS;
+}
+
 bool rounds_may_commit(const struct rounds *r)
 {
 	if (r->error || r->open <= r->committed)

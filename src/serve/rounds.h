@@ -16,6 +16,7 @@
 #include "paste/store.h"
 
 #define ROUNDS_UNDER_WAY 2 /* commits that are not durable, where durability takes time */
+#define ROUNDS_BUCKETS 256 /* of streams, by the hash of their names */
 
 struct rounds {
 	struct paste_store *store;
@@ -23,6 +24,9 @@ struct rounds {
 	uint64_t committed, durable;
 	bool take_time; /* durable some time after the commit */
 	int error;      /* the medium has failed: no round will be durable any more */
+	bool followed;  /* somebody has waited for entries: count appends from now on */
+	uint32_t
+	    appended[ROUNDS_BUCKETS]; /* appends to the streams of each bucket, for those who wait for them */
 };
 
 /* -EIO and the like: the medium has failed already. */
@@ -32,6 +36,15 @@ static inline void rounds_saw(struct rounds *r, uint64_t round)
 {
 	if (round > r->open)
 		r->open = round;
+}
+
+uint32_t rounds_bucket(const void *stream, size_t length);
+
+/* An entry was appended to this stream. */
+static inline void rounds_appended(struct rounds *r, const void *stream, size_t length)
+{
+	if (r->followed)
+		r->appended[rounds_bucket(stream, length)]++;
 }
 
 /* There is a round to close, and it may be closed now: where durability takes time, a few are under way and

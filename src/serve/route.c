@@ -71,31 +71,58 @@ static int route_log(struct http_text rest, struct request *r, const char **why)
 	return decode_name(stream, r, why);
 }
 
-static bool has_method(const struct request *r)
+#define NAMED_BY_QUERY (QUERY_BIT(QUERY_PREFIX) | QUERY_BIT(QUERY_AFTER) | QUERY_BIT(QUERY_LIMIT))
+
+/* A method of a resource, with the parameters that it may and must have. */
+struct route_method {
+	enum http_method method;
+	uint32_t may, must;
+	const char *must_why;
+};
+
+static const struct {
+	const char *allow;
+	struct route_method methods[5]; /* as many as it has; the others are zero: GET without parameters */
+	int n;
+} routes[RESOURCES] = {
+    [RESOURCE_KEY] = {"GET, HEAD, PUT, DELETE, OPTIONS",
+		      {{HTTP_GET}, {HTTP_HEAD}, {HTTP_PUT}, {HTTP_DELETE}},
+		      4},
+    [RESOURCE_KEYS] = {"GET, HEAD, DELETE, OPTIONS",
+		       {{HTTP_GET, NAMED_BY_QUERY},
+			{HTTP_HEAD, NAMED_BY_QUERY},
+			{HTTP_DELETE, QUERY_BIT(QUERY_PREFIX), QUERY_BIT(QUERY_PREFIX),
+			 "say which keys: prefix=P (an empty one: all)\n"}},
+		       3},
+    [RESOURCE_STREAM] =
+	{"GET, HEAD, POST, DELETE, OPTIONS",
+	 {{HTTP_GET, QUERY_BIT(QUERY_FROM) | QUERY_BIT(QUERY_LIMIT) | QUERY_BIT(QUERY_FOLLOW)},
+	  {HTTP_HEAD, QUERY_BIT(QUERY_FROM) | QUERY_BIT(QUERY_LIMIT)},
+	  {HTTP_POST, QUERY_BIT(QUERY_EXPECT)},
+	  {HTTP_DELETE, QUERY_BIT(QUERY_BEFORE), QUERY_BIT(QUERY_BEFORE), "say which entries: before=SEQ\n"}},
+	 4},
+    [RESOURCE_ENTRY] = {"GET, HEAD, OPTIONS", {{HTTP_GET}, {HTTP_HEAD}}, 2},
+    [RESOURCE_STREAMS] = {"GET, HEAD, OPTIONS", {{HTTP_GET, NAMED_BY_QUERY}, {HTTP_HEAD, NAMED_BY_QUERY}}, 2},
+    /* Scrapers may add parameters of their own. */
+    [RESOURCE_METRICS] = {"GET, HEAD, OPTIONS", {{HTTP_GET, UINT32_MAX}, {HTTP_HEAD, UINT32_MAX}}, 2},
+    [RESOURCE_SERVER] = {"GET, HEAD, PUT, POST, DELETE, OPTIONS", {{HTTP_GET}}, 0},
+};
+
+static const struct route_method *find_method(const struct request *r)
 {
+	static const struct route_method options = {HTTP_OPTIONS, UINT32_MAX, 0, NULL};
+
 	if (r->method == HTTP_OPTIONS)
-		return true;
-	switch (r->resource) {
-	case RESOURCE_KEY:
-		return r->method != HTTP_POST && r->method != HTTP_OTHER;
-	case RESOURCE_STREAM:
-		return r->method == HTTP_POST;
-	default:
-		return r->method == HTTP_GET || r->method == HTTP_HEAD;
-	}
+		return &options;
+	for (int i = 0; i < routes[r->resource].n; i++)
+		if (routes[r->resource].methods[i].method == r->method)
+			return &routes[r->resource].methods[i];
+	return NULL;
 }
 
 const char *route_methods(enum resource resource)
 {
-	static const char *const methods[RESOURCES] = {
-	    [RESOURCE_KEY] = "GET, HEAD, PUT, DELETE, OPTIONS",
-	    [RESOURCE_STREAM] = "POST, OPTIONS",
-	    [RESOURCE_ENTRY] = "GET, HEAD, OPTIONS",
-	    [RESOURCE_METRICS] = "GET, HEAD, OPTIONS",
-	    [RESOURCE_SERVER] = "GET, HEAD, PUT, POST, DELETE, OPTIONS",
-	};
-
-	return methods[resource];
+	return routes[resource].allow;
 }
 
 /* What of the fields outlives the head. */
@@ -114,38 +141,70 @@ static void take_fields(const struct http_request *http, struct request *r)
 		r->if_none_match = http->if_none_match;
 }
 
-int route(const struct http_request *http, struct request *r, const char **why)
+static int find_resource(struct http_text path, struct request *r, const char **why)
 {
-	struct http_text path = http->path;
-	int rc = 0;
+	if (take_prefix(&path, "/kv/")) {
+		r->resource = RESOURCE_KEY;
+		return decode_name(path, r, why);
+	}
+	if (take_prefix(&path, "/log/"))
+		return route_log(path, r, why);
+	if (take_prefix(&path, "/kv") && !path.length) {
+		r->resource = RESOURCE_KEYS;
+	} else if (take_prefix(&path, "/log") && !path.length) {
+		r->resource = RESOURCE_STREAMS;
+	} else if (take_prefix(&path, "/metrics") && !path.length) {
+		r->resource = RESOURCE_METRICS;
+	} else if (path.length && *path.at == '*') {
+		r->resource = RESOURCE_SERVER;
+	} else {
+		*why = "there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log and /metrics\n";
+		return -404;
+	}
+	return 0;
+}
 
+static int take_query(const struct http_request *http, const struct route_method *m, struct request *r,
+		      struct query_text *after, const char **why)
+{
+	struct query_text prefix;
+
+	prefix.length = 0;
+	if (m->may == UINT32_MAX) {
+		r->query.given = 0;
+		return 0;
+	}
+	int rc = query_parse(http->query, m->may, &r->query, &prefix, after, why);
+	if (rc)
+		return rc;
+	if ((r->query.given & m->must) != m->must) {
+		*why = m->must_why;
+		return -400;
+	}
+	if (r->resource == RESOURCE_KEYS || r->resource == RESOURCE_STREAMS) {
+		memcpy(r->name, prefix.bytes, prefix.length);
+		r->name_length = prefix.length;
+	}
+	return 0;
+}
+
+int route(const struct http_request *http, struct request *r, struct query_text *after, const char **why)
+{
 	r->method = http->method;
 	r->keep_alive = http->keep_alive;
 	r->http_1_0 = http->http_1_0;
 	r->name_length = 0;
 	take_fields(http, r);
 	*why = "";
-	if (take_prefix(&path, "/kv/")) {
-		r->resource = RESOURCE_KEY;
-		rc = decode_name(path, r, why);
-	} else if (take_prefix(&path, "/log/")) {
-		rc = route_log(path, r, why);
-	} else if (take_prefix(&path, "/metrics") && !path.length) {
-		r->resource = RESOURCE_METRICS;
-	} else if (*path.at == '*') {
-		r->resource = RESOURCE_SERVER;
-	} else {
-		*why = "there are /kv/KEY, /log/STREAM, /log/STREAM/SEQ and /metrics\n";
-		return -404;
-	}
+	int rc = find_resource(http->path, r, why);
 	if (rc)
 		return rc;
-	if (!has_method(r))
+	const struct route_method *m = find_method(r);
+	if (!m)
 		return -405;
-	/* A parameter may change what a request means; one that we do not know is not to be passed over. */
-	if (http->query.length && r->resource != RESOURCE_METRICS) {
-		*why = "no query parameter is known here\n";
-		return -400;
-	}
-	return 0;
+	r->query.given = 0;
+	after->length = 0;
+	if (!http->query.length && !m->must) /* most */
+		return 0;
+	return take_query(http, m, r, after, why);
 }

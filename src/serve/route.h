@@ -3,8 +3,10 @@
  * route.h - what a request asks for: the resource, its name in bytes, the methods that it has.
  *
  *	/kv/KEY              GET HEAD PUT DELETE    KEY: all that follows, slashes included
- *	/log/STREAM          POST                   STREAM: one path segment
+ *	/kv                  GET HEAD DELETE        the keys, by prefix
+ *	/log/STREAM          GET HEAD POST DELETE   STREAM: one path segment
  *	/log/STREAM/SEQ      GET HEAD
+ *	/log                 GET HEAD               the streams, by prefix
  *	/metrics             GET HEAD
  *	*                    (OPTIONS alone)
  *
@@ -15,11 +17,14 @@
 
 #include "paste/store.h"
 #include "serve/http_parse.h"
+#include "serve/query.h"
 
 enum resource {
 	RESOURCE_KEY,
+	RESOURCE_KEYS,
 	RESOURCE_STREAM,
 	RESOURCE_ENTRY,
+	RESOURCE_STREAMS,
 	RESOURCE_METRICS,
 	RESOURCE_SERVER, /* "*" */
 	RESOURCES,
@@ -34,13 +39,15 @@ struct request {
 	uint64_t if_range;       /* a version; 0: none that can match */
 	struct http_range range; /* of GET */
 	struct http_tags if_match, if_none_match;
+	struct query query;
 	uint64_t sequence; /* of an entry */
 	uint32_t name_length;
-	uint8_t name[PASTE_KEY_MAX]; /* key or stream */
+	uint8_t name[PASTE_KEY_MAX]; /* key or stream; of lists: the prefix */
 };
 
-/* Fill in resource, name and sequence. 0, or a negative status code and a sentence why. */
-int route(const struct http_request *http, struct request *r, const char **why);
+/* Fill in *r, and of lists *after, behind what they begin. 0, or a negative status code and a sentence why.
+ */
+int route(const struct http_request *http, struct request *r, struct query_text *after, const char **why);
 
 /* "GET, HEAD, PUT, DELETE, OPTIONS": of the field Allow. */
 const char *route_methods(enum resource resource);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int service_open(const struct service_options *options, struct service **service, struct paste_error *err)
 {
@@ -22,6 +23,12 @@ int service_open(const struct service_options *options, struct service **service
 	link_init(&s->rooms);
 	link_init(&s->fresh);
 	link_init(&s->waiting);
+	link_init(&s->jobs);
+	for (int i = 0; i < ROUNDS_BUCKETS; i++)
+		link_init(&s->followers[i]);
+	s->sweep = &s->all;
+	s->idle_us = options->idle_us ? options->idle_us : SERVICE_IDLE_US;
+	s->request_us = options->request_us ? options->request_us : SERVICE_REQUEST_US;
 
 	int rc = 0;
 	s->rounds = options->rounds;
@@ -54,6 +61,7 @@ void service_close(struct service *s)
 	reply_pool_close(&s->replies);
 	free(s->sends);
 	free(s->cut);
+	free(s->scratch.at);
 	free(s);
 }
 
@@ -83,6 +91,7 @@ static void handle(struct service *s, const struct paste_event *e)
 	case PASTE_EVENT_WRITABLE:
 		if (c && c->conn) {
 			c->blocked = false;
+			c->since = s->now.monotonic_us;
 			answer_list(s, c);
 		}
 		break;
@@ -116,26 +125,63 @@ static void flush(struct service *s)
 		answer_flush(s, link_owner(s->fresh.next, struct connection, turn_link));
 }
 
+/* Look at connections one after the other, a step a turn, for what has taken too long. */
+static void sweep(struct service *s)
+{
+	if (s->sweep == &s->all) {
+		if (s->now.monotonic_us < s->sweep_at)
+			return;
+		s->sweep_at = s->now.monotonic_us + SWEEP_US;
+		s->sweep = s->all.next;
+	}
+	for (int i = 0; i < SWEEP_STEP && s->sweep != &s->all; i++) {
+		struct connection *c = link_owner(s->sweep, struct connection, link);
+
+		s->sweep = s->sweep->next;
+		connection_check_time(s, c);
+	}
+}
+
 void service_take(struct service *s, struct service_time now, const struct paste_event *events, int n)
 {
 	s->now = now;
-	reply_date_set(&s->date, now.unix_seconds);
+	reply_date_set(&s->date, now.unix_ms / 1000);
+	if (now.unix_ms > 0)
+		paste_store_set_time(s->store, (uint64_t)now.unix_ms);
 	for (int i = 0; i < n; i++)
 		handle(s, &events[i]);
 	if (!link_empty(&s->rooms))
 		body_check_rooms(s);
 	if (!link_empty(&s->bodies))
 		body_check_starved(s);
+	if (!link_empty(&s->jobs))
+		jobs_step(s);
+	sweep(s);
+}
+
+/* Those that wait for entries of streams that have got some. */
+static void wake_followers(struct service *s)
+{
+	if (!memcmp(s->seen_appended, s->rounds->appended, sizeof(s->seen_appended)))
+		return;
+	for (int i = 0; i < ROUNDS_BUCKETS; i++)
+		if (s->seen_appended[i] != s->rounds->appended[i])
+			link_splice(&s->fresh, &s->followers[i]);
+	memcpy(s->seen_appended, s->rounds->appended, sizeof(s->seen_appended));
 }
 
 int service_answer(struct service *s)
 {
 	look_at_rounds(s);
+	if (s->rounds->followed)
+		wake_followers(s);
 	flush(s);
 	connection_free_dropped(s);
 	if (s->rounds->error)
 		return s->rounds->error;
-	return !link_empty(&s->rooms) || !link_empty(&s->bodies);
+	if (!link_empty(&s->jobs))
+		return SERVICE_AT_ONCE;
+	return !link_empty(&s->rooms) || !link_empty(&s->bodies) || s->sweep != &s->all;
 }
 
 int service_turn(struct service *s, struct service_time now, const struct paste_event *events, int n)
@@ -161,6 +207,8 @@ void service_drain(struct service *s)
 		if (connection_is_idle(c))
 			connection_drop(s, c, false);
 	}
+	for (int i = 0; i < ROUNDS_BUCKETS; i++) /* nobody waits for entries any more */
+		link_splice(&s->fresh, &s->followers[i]);
 	connection_free_dropped(s);
 }
 

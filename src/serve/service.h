@@ -27,6 +27,9 @@
 
 #define SERVICE_BATCH 512 /* events a turn that make sense */
 #define SERVICE_STORE_COOKIE 1
+#define SERVICE_IDLE_US 75000000
+#define SERVICE_REQUEST_US 30000000
+#define SERVICE_NEVER INT64_MAX
 
 struct service;
 
@@ -37,11 +40,17 @@ struct service_options {
 	void (*more_metrics)(void *arg, FILE *out); /* of others in this process, for GET /metrics; or NULL */
 	void *more_arg;
 	uint64_t max_body; /* bytes, larger ones get 413. 0: 16 MiB */
+	/*
+	 * Microseconds; 0: the defaults, SERVICE_NEVER: for ever. A connection on which nothing was asked for
+	 * so long is closed; a request that does not arrive in time (its head; some KiB of its body; and
+	 * taking its replies) is given up.
+	 */
+	int64_t idle_us, request_us;
 };
 
 struct service_time {
 	int64_t monotonic_us;
-	int64_t unix_seconds; /* for Date */
+	int64_t unix_ms; /* since 1970: for Date and what expires */
 };
 
 struct service_stats {
@@ -49,6 +58,7 @@ struct service_stats {
 	uint64_t replies[6];  /* by the status code's first digit */
 	uint64_t stalled;     /* times a connection was paused because its client did not take its replies */
 	uint64_t waited_room; /* times a body waited for buffers */
+	uint64_t timed_out;   /* connections ended because a request or its reply took too long */
 	uint32_t connections; /* now */
 };
 
@@ -58,14 +68,17 @@ int service_open(const struct service_options *options, struct service **service
 void service_close(struct service *s);
 
 /*
- * A turn in two halves, for an owner who drives several services with one store: work on n events (0 is fine), then, when
- * the owner has stepped the rounds, send what may leave. Replies that leave make room for requests that were held back, which
- * change the store again: step and answer again while rounds_may_commit().
+ * A turn in two halves, for an owner who drives several services with one store: work on n events (0 is
+ * fine), then, when the owner has stepped the rounds, send what may leave. Replies that leave make room for
+ * requests that were held back, which change the store again: step and answer again while
+ * rounds_may_commit().
  *
- * service_answer(): 1: there is something to do again soon, without an event (poll for at most SERVICE_SOON_US); 0: not; a
- * negative errno: the medium has failed, what can still be answered is.
+ * service_answer(): 1: there is something to do again soon, without an event (poll for at most
+ * SERVICE_SOON_US); SERVICE_AT_ONCE: without waiting; 0: not (but at least once a second, for what takes too
+ * long); a negative errno: the medium has failed, what can still be answered is.
  */
 #define SERVICE_SOON_US 10000
+#define SERVICE_AT_ONCE 2
 void service_take(struct service *s, struct service_time now, const struct paste_event *events, int n);
 int service_answer(struct service *s);
 

@@ -6,6 +6,9 @@
  *	connection.c  from received slices to requests; back-pressure
  *	body.c        bodies that arrive in several slices
  *	execute.c     a request on the store
+ *	list.c        lists of keys and streams
+ *	entries.c     ranges of a stream's entries, and waiting for them
+ *	job.c         changes that take many turns
  *	answer.c      the queue of replies of a connection
  *	metrics.c     GET /metrics
  */
@@ -13,16 +16,24 @@
 #define SERVE_SERVICE_INSIDE_H
 
 #include "base/link.h"
+#include "paste/change.h"
+#include "paste/list.h"
 #include "serve/chunk.h"
 #include "serve/http_parse.h"
 #include "serve/reply.h"
 #include "serve/route.h"
 #include "serve/rounds.h"
 #include "serve/service.h"
+#include "serve/text.h"
 
 #define PIPELINE_MAX 128         /* replies that may wait before we stop to read requests */
 #define DRAIN_MAX (64 * 1024)    /* bytes of a refused body that are read to keep the connection */
 #define CHUNKED_STEP (64 * 1024) /* bytes of a body of unknown length that are let in at a time */
+#define FOLLOW_MAX_S 3600        /* the longest wait for entries */
+#define JOB_STEP 256             /* keys deleted by prefix in a turn */
+#define SWEEP_US 500000          /* every connection is looked at so often, for what has taken too long */
+#define SWEEP_STEP 512           /* so many of them in a turn */
+#define PROGRESS_BYTES 4096      /* of a body within the time for a request, or it takes too long */
 #define ROOM_WAIT_US 2000000     /* a body waits so long for room, see body.c */
 #define STARVED_FAIL_US 1000000  /* bodies make no progress for want of buffers: one is given up */
 
@@ -30,6 +41,7 @@ enum connection_state {
 	READ_HEAD,
 	READ_BODY,
 	WAIT_ROOM,    /* for the body; nothing is read */
+	WAIT_JOB,     /* a change that takes many turns; nothing is read */
 	SKIP_BODY,    /* of a request that is answered already */
 	READ_NOTHING, /* the last reply is queued: drop what comes */
 };
@@ -43,8 +55,8 @@ struct connection {
 	struct paste_conn *conn;      /* NULL: closed in this batch */
 	struct connection *free_next; /* in service.dropped or .free_connections */
 	struct link link;             /* in service.all */
-	struct link turn_link;        /* in service.fresh or .waiting */
-	struct link body_link;        /* in service.bodies or .rooms */
+	struct link turn_link;        /* in service.fresh, .waiting or .followers */
+	struct link body_link;        /* in service.bodies, .rooms or .jobs */
 
 	struct reply *replies, *last_reply;  /* unsent, in the order of requests */
 	struct unread *unread, *last_unread; /* received, not looked at: back-pressure */
@@ -66,7 +78,9 @@ struct connection {
 	struct paste_body body;
 	struct chunk_scan chunk;
 	uint64_t body_left; /* let in (of a body to skip: to be read at most) and not arrived */
-	int64_t since;      /* WAIT_ROOM: when it began */
+	struct paste_delete_prefix *job;
+	uint32_t moved; /* bytes of the body since `since` */
+	int64_t since;  /* monotonic us: when what it waits for now began, or last made progress */
 };
 
 struct service {
@@ -79,11 +93,16 @@ struct service {
 	struct service_time now;
 	struct reply_date date;
 
-	struct link all;            /* connections */
-	struct link bodies;         /* that are in READ_BODY, oldest first */
-	struct link rooms;          /* that are in WAIT_ROOM */
-	struct link fresh;          /* with replies to look at in this turn */
-	struct link waiting;        /* whose first reply waits for a round */
+	struct link all;                        /* connections */
+	struct link bodies;                     /* that are in READ_BODY, oldest first */
+	struct link rooms;                      /* that are in WAIT_ROOM */
+	struct link fresh;                      /* with replies to look at in this turn */
+	struct link waiting;                    /* whose first reply waits for a round */
+	struct link jobs;                       /* that are in WAIT_JOB */
+	struct link followers[ROUNDS_BUCKETS];  /* whose first reply waits for entries of a stream */
+	uint32_t seen_appended[ROUNDS_BUCKETS]; /* of rounds.appended, when the followers were woken last */
+	struct link *sweep;                     /* the connection to look at next; &all: none */
+	int64_t sweep_at;                       /* monotonic us: when the next sweep begins */
 	struct connection *dropped; /* in this batch: events of it may still name them; free at its end */
 	struct connection *free_connections;
 	struct connection_slab *connection_slabs;
@@ -95,6 +114,7 @@ struct service {
 	uint32_t sends_room;
 	struct paste_ref *cut; /* slices of which only a range is sent */
 	uint32_t cut_room;
+	struct text scratch;
 
 	struct rounds *rounds, own_rounds;
 	uint64_t seen_durable; /* replies that waited for it were looked at; the same of the failure */
@@ -103,7 +123,9 @@ struct service {
 	int64_t body_progress_at; /* monotonic us */
 	bool draining;
 
-	struct request current; /* being worked on */
+	struct request current;  /* being worked on */
+	struct query_text after; /* of that request, if it is for a list */
+	int64_t idle_us, request_us;
 	struct service_stats stats;
 };
 
@@ -121,12 +143,18 @@ void connection_refuse(struct service *s, struct connection *c, const struct htt
 void connection_free_dropped(struct service *s);
 bool connection_is_idle(const struct connection *c);
 void connection_pools_close(struct service *s);
+/* So many bytes of its body have come. */
+void connection_moved(struct service *s, struct connection *c, uint32_t bytes);
+/* End it if it has taken too long. */
+void connection_check_time(struct service *s, struct connection *c);
 
 /* Go n bytes forward. The slice owns a user count on each buffer that it touches; those left behind are put,
  * a slice of length 0 owns none. */
 void slice_advance(struct service *s, struct paste_ref *slice, uint32_t n);
 
 /* body.c */
+/* A copy of a request that outlives its head; body_free() frees the connection's. */
+struct request *request_new(struct service *s, const struct request *of);
 /* The current request's body, which is not all here. `has_begun`: something of it is. */
 void body_begin(struct service *s, struct connection *c, const struct http_request *http, bool has_begun);
 void body_read(struct service *s, struct connection *c, struct paste_ref *rest);
@@ -143,7 +171,39 @@ void body_pool_close(struct service *s);
 void execute(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
 	     uint32_t n);
 
+/* How a request is answered. The round: what the reply reveals. */
+struct reply *request_answer(struct service *s, struct connection *c, const struct request *r,
+			     uint16_t status, uint64_t round);
+void request_fail(struct service *s, struct connection *c, const struct request *r, int error);
+void request_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round);
+/* 200 with this text as JSON; takes it over. */
+void request_answer_text(struct service *s, struct connection *c, const struct request *r, struct text *t,
+			 uint64_t round);
+
+/* list.c: GET /kv and GET /log, behind s->after */
+void list_get(struct service *s, struct connection *c, const struct request *r);
+
+/* entries.c: GET /log/STREAM */
+void entries_get(struct service *s, struct connection *c, const struct request *r);
+/* The connection's first reply, of REPLY_ENTRIES: false if it waits for entries, in a list of followers. */
+bool entries_are_due(struct service *s, struct connection *c, struct reply *r);
+bool entries_wait_until(const struct reply *r, int64_t *until);
+bool entries_have_begun(const struct reply *r);
+/* 0: all has left. 1: it goes on when r->round is durable. -EAGAIN: when the connection takes more. -EBADMSG,
+ * -EIO: an entry cannot be read; -EPIPE, -ENOMEM. */
+int entries_send(struct service *s, struct connection *c, struct reply *r);
+
+/* job.c: DELETE /kv?prefix=P, a piece a turn */
+void job_begin(struct service *s, struct connection *c);
+void job_free(struct connection *c);
+void jobs_step(struct service *s);
+
 /* answer.c */
+bool answer_may_leave(const struct service *s, uint64_t round);
+/* Make this one, which is the newest, the last of its connection. */
+void answer_close(struct service *s, struct connection *c, struct reply *r);
+/* Room for n pieces in s->sends. 0 or -ENOMEM. */
+int sends_reserve(struct service *s, uint32_t n);
 /* A new last reply of the connection; NULL: out of memory, the connection is dropped. `close` makes it the
  * last. */
 struct reply *answer_new(struct service *s, struct connection *c, uint16_t status, uint64_t round,
@@ -166,6 +226,14 @@ static inline uint64_t service_body_max(const struct service *s)
 	uint64_t value = paste_store_value_max(s->store);
 
 	return value < s->max_body ? value : s->max_body;
+}
+
+/* Seconds until a key expires, rounded up, so that 0 does not come before it has. */
+static inline uint64_t service_ttl(const struct service *s, uint64_t expires)
+{
+	uint64_t now = paste_store_time(s->store);
+
+	return expires > now ? (expires - now + 999) / 1000 : 0;
 }
 
 /* The round that covers every change made so far, for replies computed from all of them. */

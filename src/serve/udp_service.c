@@ -117,6 +117,7 @@ static void keep(struct udp_service *u, const struct paste_datagram *d)
 	a->peer = d->peer;
 	if (rc == 0) {
 		rounds_saw(u->rounds, result.round);
+		rounds_appended(u->rounds, u->name, u->name_length);
 		a->round = result.round;
 		a->value = result.version;
 		u->stats.kept++;

@@ -200,10 +200,26 @@ class Client:
             fields[name] = value.decode().strip()
         body = b''
         if status >= 200 and status not in (204, 304) and to != 'HEAD':
-            length = int(fields['content-length'])
-            body = self.input.read(length)
-            assert len(body) == length, 'a body was cut short'
+            if fields.get('transfer-encoding') == 'chunked':
+                assert 'content-length' not in fields
+                body = b''.join(iter(self.chunk, b''))
+                assert self.input.readline() == b'\r\n', 'a trailer'
+            else:
+                body = self.read(int(fields['content-length']))
         return Reply(status, fields, body)
+
+    def read(self, length):
+        data = self.input.read(length)
+        assert len(data) == length, 'a body was cut short'
+        return data
+
+    def chunk(self):
+        """The next one's bytes; of the last one nothing, and the trailer stands behind it."""
+        size = self.input.readline()
+        assert re.fullmatch(rb'[0-9a-f]+\r\n', size), size
+        data = self.read(int(size, 16))
+        assert not data or self.read(2) == b'\r\n'
+        return data
 
     def ask(self, method, path, body=None, fields=''):
         self.send(request(method, path, body, fields))
@@ -233,6 +249,18 @@ class Client:
 
     def __exit__(self, *_):
         self.close()
+
+
+def entries(body):
+    """[(sequence number, bytes)] of a range."""
+    found = []
+    while body:
+        head, _, body = body.partition(b'\n')
+        sequence, length = map(int, head.split(b' '))
+        found.append((sequence, body[:length]))
+        assert len(body) >= length, 'an entry is cut short'
+        body = body[length:]
+    return found
 
 
 def request(method, path, body=None, fields=''):

@@ -3,12 +3,15 @@
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
+import time
 import unittest
+from urllib.parse import quote, unquote_to_bytes
 
-from running import ENV, Service, check, create, folder_on, main, parse_metrics, request, take_pst
+from running import ENV, Service, check, create, entries, folder_on, main, parse_metrics, request, take_pst
 
 PST = take_pst()
 MIB = 1 << 20
@@ -78,7 +81,7 @@ class Api:
         self.assertEqual(self.ask(200, 'GET', '/log/both/1').body, b'entry')
 
     def test_methods_that_a_resource_does_not_have(self):
-        for path, methods in (('/kv/k', 'POST PATCH TRACE'), ('/log/s', 'GET HEAD PUT DELETE PATCH'),
+        for path, methods in (('/kv/k', 'POST PATCH TRACE'), ('/log/s', 'PUT PATCH'), ('/kv', 'PUT POST'), ('/log', 'PUT POST DELETE'),
                               ('/log/s/1', 'PUT POST DELETE PATCH'), ('/metrics', 'PUT POST DELETE')):
             for method in methods.split():
                 reply = self.ask(405, method, path, b'' if method in ('PUT', 'POST') else None)
@@ -87,7 +90,7 @@ class Api:
         self.ask(200, 'GET', '/metrics')  # the connection went on all the time
 
     def test_what_is_not_there(self):
-        for path in '/', '/kv', '/kv/', '/log', '/log/', '/log//1', '/metrics/', '/metricsx', '/KV/x', '/../kv/x', '/x':
+        for path in '/', '/kv/', '/log/', '/log//1', '/metrics/', '/metricsx', '/KV/x', '/../kv/x', '/x':
             self.ask(404, 'GET', path)
         self.ask(404, 'PUT', '/elsewhere', b'body that is dropped')
         self.ask(400, 'GET', '/kv/x?version=1')
@@ -289,6 +292,57 @@ class Api:
         self.ask(412, 'DELETE', path, fields=f'If-Match: {tag}\r\n')
         self.assertEqual(self.ask(200, 'GET', path, fields=f'Range: bytes=0-0\r\nIf-Range: {tag}\r\n').body, b'x')
         self.ask(204, 'DELETE', path, fields=f'If-Match: {new}\r\n')
+
+    def test_lists(self):
+        names = sorted(bytes(random.choices(range(256), k=random.randrange(1, 30))) for _ in range(500))
+        names = sorted(set(names))
+        for _ in self.client.ask_many(('PUT', f'/kv/{self.name}/{quote(name)}', name) for name in names):
+            pass
+        found, after = [], ''
+        while after is not None:
+            path = f'/kv?prefix={self.name}/&limit=77' + (f'&after={after}' if after else '')
+            page = json.loads(self.ask(200, 'GET', path).body)
+            found += page['keys']
+            self.assertLessEqual(len(page['keys']), 77)
+            after = page['next']
+        prefix = f'{self.name}/'.encode()
+        self.assertEqual([unquote_to_bytes(key['key']) for key in found], [prefix + name for name in names])
+        for key in found[::50]:
+            reply = self.ask(200, 'GET', '/kv/' + key['key'])
+            self.assertEqual((reply.fields['etag'], len(reply.body)), (f'"{key["version"]}"', key['length']))
+        self.assertEqual(json.loads(self.ask(200, 'DELETE', f'/kv?prefix={self.name}/').body), {'deleted': len(names)})
+        self.assertEqual(json.loads(self.ask(200, 'GET', f'/kv?prefix={self.name}/').body), {'keys': [], 'next': None})
+
+    def test_ranges_of_entries(self):
+        stream = f'/log/{self.name}'
+        bodies = [os.urandom(random.choice((0, 3, 64, 65, 1000, 5000, 70000, 300000))) for _ in range(60)]
+        for sequence, body in enumerate(bodies, 1):
+            self.ask(201, 'POST', f'{stream}?expect={sequence}', body)
+        whole = list(enumerate(bodies, 1))
+        self.ask(412, 'POST', f'{stream}?expect=7', b'x')
+        reply = self.ask(200, 'GET', stream)
+        self.assertEqual(entries(reply.body), whole)
+        self.assertEqual((reply.fields['pst-first'], reply.fields['pst-next']), ('1', '61'))
+        self.assertEqual(entries(self.ask(200, 'GET', f'{stream}?from=40&limit=5').body), whole[39:44])
+        self.ask(204, 'DELETE', f'{stream}?before=31')
+        self.assertEqual(entries(self.ask(200, 'GET', stream).body), whole[30:])
+        self.ask(404, 'GET', f'{stream}/30')
+        self.assertEqual(self.ask(200, 'GET', f'{stream}/31').body, bodies[30])
+        streams = json.loads(self.ask(200, 'GET', f'/log?prefix={self.name}').body)['streams']
+        self.assertEqual(streams, [{'stream': self.name, 'first': 31, 'next': 61}])
+        self.ask(404, 'GET', f'{stream}none?from=1')
+
+    def test_following(self):
+        stream = f'/log/{self.name}'
+        with self.service.client() as follower:
+            began = time.monotonic()
+            follower.send(request('GET', f'{stream}?follow=20'))
+            time.sleep(0.1)
+            self.ask(201, 'POST', stream, b'news')
+            self.assertEqual(entries(follower.reply().body), [(1, b'news')])
+            self.assertLess(time.monotonic() - began, 5)
+            self.assertEqual(entries(follower.ask('GET', f'{stream}?from=2&follow=1').body), [])
+            self.assertGreater(time.monotonic() - began, 1)
 
     # --- clients that are not ours ---
 

@@ -19,6 +19,7 @@ struct fake_conn {
 	size_t delivered; /* of in */
 	bool accepted, ends, eof_told, resets, reset_told;
 	bool closed, aborted, paused, full, refused;
+	size_t takes; /* bytes until it is full; 0: no end */
 };
 
 struct fake_stack {
@@ -141,6 +142,13 @@ bool fake_is_paused(const struct fake_conn *c)
 void fake_client_takes(struct fake_conn *c, bool takes)
 {
 	c->full = !takes;
+	c->takes = 0;
+}
+
+void fake_client_takes_bytes(struct fake_conn *c, size_t n)
+{
+	c->full = false;
+	c->takes = c->out.n + n;
 }
 
 void fake_stack_set_piece(struct paste_stack *s, uint32_t bytes)
@@ -236,6 +244,7 @@ static int fake_send(struct paste_conn *base, const struct paste_send *pieces, i
 		push(&c->out, paste_ref_data(c->stack->region, pieces[i].ref), pieces[i].ref.length);
 		paste_ref_put(c->stack->region, pieces[i].ref);
 	}
+	c->full = c->takes && c->out.n >= c->takes;
 	return 0;
 }
 

@@ -34,6 +34,8 @@ bool fake_is_paused(const struct fake_conn *c);
 
 /* Take nothing more: sends are answered -EAGAIN; or take again, with a WRITABLE event. */
 void fake_client_takes(struct fake_conn *c, bool takes);
+/* Take sends until so many more bytes have come, then no more. */
+void fake_client_takes_bytes(struct fake_conn *c, size_t n);
 
 /* Bytes of a slice, at most: to split what clients send at will. 0: a whole buffer. */
 void fake_stack_set_piece(struct paste_stack *s, uint32_t bytes);

@@ -13,7 +13,7 @@ struct fake_item {
 	uint8_t name[PASTE_KEY_MAX];
 	size_t name_length;
 	uint64_t sequence; /* of an entry */
-	uint64_t version, round, length;
+	uint64_t version, round, length, expires;
 	struct paste_ref *slices; /* each live in the region */
 	uint32_t n;
 };
@@ -21,9 +21,9 @@ struct fake_item {
 struct paste_store {
 	struct paste_region *region;
 	struct fake_item *items;
-	uint64_t open, committed, durable, versions;
-	bool changed, hold;
-	int broken, refuse_changes, refuse_reads, refuse_bodies;
+	uint64_t open, committed, durable, versions, time;
+	bool changed, hold, look_on;
+	int broken, refuse_changes, refuse_reads, refuse_entries, refuse_bodies;
 	uint32_t inline_max;
 	uint64_t value_max;
 	void *given; /* to the last caller */
@@ -113,9 +113,19 @@ void fake_store_refuse_reads(struct paste_store *s, int error)
 	s->refuse_reads = error;
 }
 
+void fake_store_refuse_entries(struct paste_store *s, int error)
+{
+	s->refuse_entries = error;
+}
+
 void fake_store_refuse_bodies(struct paste_store *s, int error)
 {
 	s->refuse_bodies = error;
+}
+
+void fake_store_look_on(struct paste_store *s, bool look_on)
+{
+	s->look_on = look_on;
 }
 
 void fake_store_set_inline(struct paste_store *s, uint32_t bytes)
@@ -180,6 +190,7 @@ static void change(struct paste_store *s, struct fake_item *item, const struct p
 		item->length += slices[i].length;
 	}
 	item->gone = false;
+	item->expires = 0;
 	item->version = ++s->versions;
 	item->round = s->open;
 	s->changed = true;
@@ -248,6 +259,7 @@ static int look_up(struct paste_store *s, struct fake_item *item, struct paste_v
 	if (!item || item->gone)
 		return -ENOENT;
 	value->version = item->version;
+	value->expires = item->expires;
 	value->length = item->length;
 	if (item->length <= s->inline_max && s->inline_max) {
 		uint8_t *at = give(s, item->length);
@@ -277,7 +289,254 @@ int paste_store_get(struct paste_store *s, const void *key, size_t key_length, s
 int paste_store_read(struct paste_store *s, const void *name, size_t name_length, uint64_t sequence,
 		     struct paste_value *value)
 {
+	if (s->refuse_entries)
+		return s->refuse_entries;
 	return look_up(s, find(s, true, name, name_length, sequence), value);
+}
+
+static int order(const void *a, size_t a_length, const void *b, size_t b_length)
+{
+	int rc = memcmp(a, b, a_length < b_length ? a_length : b_length);
+
+	return rc ? rc : (a_length > b_length) - (a_length < b_length);
+}
+
+static uint64_t pending(const struct paste_store *s, const struct fake_item *i)
+{
+	return i->round > s->durable ? i->round : 0;
+}
+
+/* The first of them that begins with the prefix and is greater than `after`; absent ones, too. */
+static struct fake_item *next_item(struct paste_store *s, bool entries, const void *prefix,
+				   size_t prefix_length, const void *after, size_t after_length)
+{
+	struct fake_item *found = NULL;
+
+	for (struct fake_item *i = s->items; i; i = i->next) {
+		if (i->is_entry != entries || i->name_length < prefix_length ||
+		    memcmp(i->name, prefix, prefix_length))
+			continue;
+		if (after && order(i->name, i->name_length, after, after_length) <= 0)
+			continue;
+		if (!found || order(i->name, i->name_length, found->name, found->name_length) < 0)
+			found = i;
+	}
+	return found;
+}
+
+static void list(struct paste_store *s, const struct fake_item *i, struct paste_listed *item)
+{
+	uint8_t *name = give(s, i->name_length);
+
+	memcpy(name, i->name, i->name_length);
+	item->name = name;
+	item->name_length = i->name_length;
+	item->version = i->version;
+	item->length = i->length;
+	item->expires = i->expires;
+	if (pending(s, i) > item->round)
+		item->round = pending(s, i);
+}
+
+int paste_store_list(struct paste_store *s, const void *prefix, size_t prefix_length, const void *after,
+		     size_t after_length, struct paste_listed *item)
+{
+	uint8_t from[PASTE_KEY_MAX];
+	struct fake_item *i;
+
+	*item = (struct paste_listed){0};
+	if (after)
+		memcpy(from, after, after_length); /* it may be what was given last */
+	take_back_given(s);
+	if (s->refuse_reads)
+		return s->refuse_reads;
+	while ((i = next_item(s, false, prefix, prefix_length, after ? from : NULL, after_length))) {
+		list(s, i, item);
+		if (!i->gone)
+			return 0;
+		if (s->look_on)
+			return -EAGAIN;
+		after = from;
+		after_length = i->name_length;
+		memcpy(from, i->name, after_length);
+	}
+	return -ENOENT;
+}
+
+int paste_store_stream(struct paste_store *s, const void *name, size_t name_length, uint64_t *first,
+		       uint64_t *next, uint64_t *round)
+{
+	uint64_t end = 1, begin = 1;
+
+	take_back_given(s);
+	*round = 0;
+	if (s->refuse_reads)
+		return s->refuse_reads;
+	for (struct fake_item *i; (i = find(s, true, name, name_length, end)); end++) {
+		if (i->gone)
+			begin = end + 1;
+		if (pending(s, i) > *round)
+			*round = pending(s, i);
+	}
+	*first = begin;
+	*next = end;
+	return end > 1 ? 0 : -ENOENT;
+}
+
+int paste_store_list_streams(struct paste_store *s, const void *prefix, size_t prefix_length,
+			     const void *after, size_t after_length, struct paste_listed *item)
+{
+	uint8_t from[PASTE_KEY_MAX];
+
+	*item = (struct paste_listed){0};
+	if (after)
+		memcpy(from, after, after_length);
+	take_back_given(s);
+	struct fake_item *i = next_item(s, true, prefix, prefix_length, after ? from : NULL, after_length);
+	if (!i)
+		return -ENOENT;
+	uint64_t round;
+	paste_store_stream(s, i->name, i->name_length, &item->first, &item->next, &round);
+	list(s, i, item);
+	item->round = round;
+	return 0;
+}
+
+int paste_store_look(struct paste_store *s, const void *key, size_t key_length, struct paste_listed *item)
+{
+	struct fake_item *i = find(s, false, key, key_length, 0);
+
+	take_back_given(s);
+	*item = (struct paste_listed){0};
+	if (s->refuse_reads)
+		return s->refuse_reads;
+	if (!i)
+		return -ENOENT;
+	list(s, i, item);
+	return i->gone ? -ENOENT : 0;
+}
+
+int paste_store_delete_prefix(struct paste_store *s, const void *prefix, size_t prefix_length, uint32_t most,
+			      struct paste_delete_prefix *d)
+{
+	struct paste_listed item;
+	struct paste_result result;
+
+	for (uint32_t n = 0; n < most; n++) {
+		int rc = paste_store_list(s, prefix, prefix_length, d->at_length ? d->at : NULL, d->at_length,
+					  &item);
+
+		if (item.round > d->round)
+			d->round = item.round;
+		if (rc == -ENOENT)
+			return 0;
+		if (rc)
+			return rc;
+		memcpy(d->at, item.name, item.name_length);
+		d->at_length = (uint16_t)item.name_length;
+		rc = paste_store_delete(s, d->at, d->at_length, &result);
+		if (rc)
+			return rc;
+		d->deleted++;
+		d->round = result.round;
+	}
+	return 1;
+}
+
+int paste_store_trim(struct paste_store *s, const void *name, size_t name_length, uint64_t before,
+		     struct paste_result *result)
+{
+	int rc = may_change(s, name_length);
+	struct fake_item *i;
+
+	*result = (struct paste_result){0};
+	if (rc)
+		return rc;
+	for (uint64_t sequence = 1; (i = find(s, true, name, name_length, sequence)); sequence++) {
+		result->existed = true;
+		if (pending(s, i) > result->round)
+			result->round = pending(s, i);
+		if (sequence >= before || i->gone)
+			continue;
+		clear(s, i);
+		i->gone = true;
+		i->round = result->round = s->open;
+		s->changed = true;
+	}
+	return result->existed ? 0 : -ENOENT;
+}
+
+static int judge(struct paste_store *s, const struct paste_change *c, struct paste_result *result)
+{
+	struct paste_listed item = {0};
+	uint64_t first, next = 1;
+	bool there;
+
+	if (c->type == PASTE_APPEND) {
+		there = paste_store_stream(s, c->key, c->key_length, &first, &next, &result->round) == 0;
+		result->version = next;
+	} else {
+		there = paste_store_look(s, c->key, c->key_length, &item) == 0;
+		result->round = item.round;
+		result->version = there ? item.version : 0;
+	}
+	switch (c->condition) {
+	case PASTE_IF_ABSENT:
+		return there ? -EEXIST : 0;
+	case PASTE_IF_PRESENT:
+		return there ? 0 : -ENOENT;
+	case PASTE_IF_VERSION:
+		return result->version == c->expected     ? 0
+		       : there || c->type == PASTE_APPEND ? -ESTALE
+							  : -ENOENT;
+	case PASTE_IF_NOT_VERSION:
+		return there && result->version == c->expected ? -ESTALE : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Retry keys are the store's own affair: the fake one forgets them. */
+int paste_store_apply(struct paste_store *s, const struct paste_change *changes, uint32_t n,
+		      const struct paste_retry *retry, struct paste_result *results)
+{
+	int rc = n ? may_change(s, changes->key_length) : -EINVAL;
+
+	memset(results, 0, n * sizeof(*results));
+	for (uint32_t i = 0; i < n; i++) {
+		results[i].error = judge(s, &changes[i], &results[i]);
+		if (results[i].error && !rc)
+			rc = results[i].error;
+	}
+	for (uint32_t i = 0; i < n && !rc; i++) {
+		const struct paste_change *c = &changes[i];
+
+		if (c->type == PASTE_PUT) {
+			rc = paste_store_put(s, c->key, c->key_length, c->slices, c->n, &results[i]);
+			find(s, false, c->key, c->key_length, 0)->expires = c->expires;
+		} else if (c->type == PASTE_DELETE) {
+			rc = paste_store_delete(s, c->key, c->key_length, &results[i]);
+		} else {
+			rc = paste_store_append(s, c->key, c->key_length, c->slices, c->n, &results[i]);
+		}
+	}
+	return rc;
+}
+
+void paste_store_set_time(struct paste_store *s, uint64_t ms)
+{
+	if (ms > s->time)
+		s->time = ms;
+}
+
+uint64_t paste_store_time(const struct paste_store *s)
+{
+	return s->time;
+}
+
+uint64_t paste_store_batch_max(const struct paste_store *s)
+{
+	return 1 << 20;
 }
 
 void paste_value_put(struct paste_store *s, const struct paste_value *value)

@@ -8,6 +8,8 @@
 #ifndef TESTS_FAKE_STORE_H
 #define TESTS_FAKE_STORE_H
 
+#include "paste/change.h"
+#include "paste/list.h"
 #include "paste/store.h"
 
 struct paste_store *fake_store_new(struct paste_region *region);
@@ -23,7 +25,11 @@ void fake_store_break(struct paste_store *s, int error);
 /* Refuse the next changes, or the next reads, with this errno; 0: no more. */
 void fake_store_refuse_changes(struct paste_store *s, int error);
 void fake_store_refuse_reads(struct paste_store *s, int error);
+void fake_store_refuse_entries(struct paste_store *s, int error); /* reads of entries alone */
 void fake_store_refuse_bodies(struct paste_store *s, int error);
+
+/* Lists are answered -EAGAIN at each deleted key. */
+void fake_store_look_on(struct paste_store *s, bool look_on);
 
 /* Values up to so many bytes are given as bytes, larger ones as slices. 0: all in slices. */
 void fake_store_set_inline(struct paste_store *s, uint32_t bytes);

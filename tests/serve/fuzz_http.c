@@ -33,7 +33,7 @@ static char *run(const uint8_t *bytes, size_t n, struct choices choices)
 	struct paste_store *store = fake_store_new(region);
 	struct paste_stack *stack = fake_stack_new(region);
 	struct service_options options = {.stack = stack, .store = store, .max_body = 20000};
-	struct service_time now = {.monotonic_us = 1, .unix_seconds = 784111777};
+	struct service_time now = {.monotonic_us = 1, .unix_ms = 784111777000};
 	struct paste_event events[SERVICE_BATCH];
 	struct service *service;
 	int count;

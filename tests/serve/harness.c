@@ -10,16 +10,29 @@ __attribute__((constructor)) static void choose_mutant(void)
 }
 #endif
 
-struct harness harness_begin_sized(uint32_t buffers, uint32_t buffer_size, uint64_t max_body)
+static struct harness begin(uint32_t buffers, uint32_t buffer_size, struct service_options options)
 {
-	struct harness h = {.now = {.monotonic_us = 1000000, .unix_seconds = 784111777}};
+	struct harness h = {.now = {.monotonic_us = 1000000, .unix_ms = 784111777000}};
 
 	h.region = fake_region_new(buffers, buffer_size);
 	h.store = fake_store_new(h.region);
 	h.stack = fake_stack_new(h.region);
-	struct service_options options = {.stack = h.stack, .store = h.store, .max_body = max_body};
+	options.stack = h.stack;
+	options.store = h.store;
 	assert_int_equal(service_open(&options, &h.service, NULL), 0);
 	return h;
+}
+
+struct harness harness_begin_sized(uint32_t buffers, uint32_t buffer_size, uint64_t max_body)
+{
+	return begin(buffers, buffer_size, (struct service_options){.max_body = max_body});
+}
+
+struct harness harness_begin_timed(int64_t idle_us, int64_t request_us)
+{
+	return begin(
+	    4096, 2048,
+	    (struct service_options){.max_body = 100000, .idle_us = idle_us, .request_us = request_us});
 }
 
 struct harness harness_begin(void)

@@ -32,6 +32,7 @@ struct harness {
 };
 
 struct harness harness_begin_sized(uint32_t buffers, uint32_t buffer_size, uint64_t max_body);
+struct harness harness_begin_timed(int64_t idle_us, int64_t request_us);
 struct harness harness_begin(void); /* 512 buffers of 2048 bytes, bodies up to 100,000 bytes */
 void harness_end(struct harness *h);
 

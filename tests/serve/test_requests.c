@@ -12,6 +12,14 @@
 #define OCTETS "Content-Type: application/octet-stream\r\n"
 #define TEXT "Content-Type: text/plain\r\n"
 #define CLOSE "Connection: close\r\n"
+#define JSON "Content-Type: application/json\r\n"
+#define CHUNKED "Transfer-Encoding: chunked\r\n"
+#define BAD "HTTP/1.1 400 Bad Request\r\n" DATE TEXT
+#define A1 "{\"key\":\"a/1\",\"version\":\"1\",\"length\":1}"
+#define A2 "{\"key\":\"a/2\",\"version\":\"3\",\"length\":3}"
+#define NOWHERE                                                                                              \
+	"HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 72\r\n\r\n"                                  \
+	"there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log and /metrics\n"
 #define PARTIAL "HTTP/1.1 206 Partial Content\r\n" DATE OCTETS
 #define NOT_MODIFIED "HTTP/1.1 304 Not Modified\r\n" DATE
 #define FAILED "HTTP/1.1 412 Precondition Failed\r\n" DATE TEXT "Content-Length: 28\r\n\r\n"
@@ -83,7 +91,8 @@ static const struct {
      "DELETE /metrics HTTP/1.1\r\n" H "\r\n",
      "HTTP/1.1 405 Method Not Allowed\r\n" DATE
      "Content-Length: 0\r\nAllow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: POST, OPTIONS\r\n\r\n"
+     "HTTP/1.1 405 Method Not Allowed\r\n" DATE
+     "Content-Length: 0\r\nAllow: GET, HEAD, POST, DELETE, OPTIONS\r\n\r\n"
      "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n"
      "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n"},
     {"a body where none belongs is passed over",
@@ -98,22 +107,19 @@ static const struct {
      "GET /log/s/01 HTTP/1.1\r\n" H "\r\n"
      "GET /log/s/1/ HTTP/1.1\r\n" H "\r\n"
      "GET /metricsx HTTP/1.1\r\n" H "\r\n",
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 61\r\n\r\n"
-     "there are /kv/KEY, /log/STREAM, /log/STREAM/SEQ and /metrics\n"
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 26\r\n\r\na key has at least 1 byte\n"
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
-     "an entry is named by a decimal number from 1\n"
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
-     "an entry is named by a decimal number from 1\n"
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
-     "an entry is named by a decimal number from 1\n"
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 61\r\n\r\n"
-     "there are /kv/KEY, /log/STREAM, /log/STREAM/SEQ and /metrics\n"},
+     NOWHERE "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 26\r\n\r\na key has at least 1 byte\n"
+	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
+	     "an entry is named by a decimal number from 1\n"
+	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
+	     "an entry is named by a decimal number from 1\n"
+	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
+	     "an entry is named by a decimal number from 1\n" NOWHERE},
     {"a bad escape and an unknown parameter are refused, the connection goes on",
      "GET /kv/%zz HTTP/1.1\r\n" H "\r\n"
      "GET /kv/a?x=1 HTTP/1.1\r\n" H "\r\n",
      "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 21\r\n\r\nbad percent-encoding\n"
-     "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 33\r\n\r\nno query parameter is known here\n"},
+     "HTTP/1.1 400 Bad Request\r\n" DATE TEXT
+     "Content-Length: 36\r\n\r\na query parameter is not known here\n"},
     {"an ill-formed request ends the connection",
      "GET /kv/a HTTP/1.1\r\n" H " folded\r\n\r\nGET /kv/a HTTP/1.1\r\n" H "\r\n",
      "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 40\r\n" CLOSE
@@ -129,12 +135,103 @@ static const struct {
      "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 40\r\n" CLOSE
      "\r\nthis is no well-formed HTTP/1.1 request\n",
      true},
+    {"a list of keys",
+     "GET /kv HTTP/1.1\r\n" H "\r\n"
+     "PUT /kv/a/1 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
+     "PUT /kv/b%22%FF HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nxx"
+     "PUT /kv/a%2F2 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nxxx"
+     "GET /kv HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?prefix=a/&after=a/1&limit=7 HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?limit=2&prefix=%61 HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?limit=1 HTTP/1.1\r\n" H "\r\n"
+     "HEAD /kv?prefix=c HTTP/1.1\r\n" H "\r\n",
+     OK JSON
+     "Content-Length: 24\r\n\r\n{\"keys\":[],\"next\":null}\n" CREATED
+     "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" CREATED "Content-Length: 0\r\nETag: \"2\"\r\n\r\n" CREATED
+     "Content-Length: 0\r\nETag: \"3\"\r\n\r\n" OK JSON "Content-Length: 148\r\n\r\n{\"keys\":[\n" A1 ",\n" A2
+     ",\n{\"key\":\"b%22%FF\",\"version\":\"2\",\"length\":2}\n],\"next\":null}\n" OK JSON
+     "Content-Length: 64\r\n\r\n{\"keys\":[\n" A2 "\n],\"next\":null}\n" OK JSON
+     "Content-Length: 105\r\n\r\n{\"keys\":[\n" A1 ",\n" A2 "\n],\"next\":\"a/2\"}\n" OK JSON
+     "Content-Length: 65\r\n\r\n{\"keys\":[\n" A1 "\n],\"next\":\"a/1\"}\n" OK JSON
+     "Content-Length: 24\r\n\r\n"},
+    {"a list of streams",
+     "POST /log/s%2F1 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
+     "GET /log?prefix=s HTTP/1.1\r\n" H "\r\n"
+     "GET /log?after=s HTTP/1.1\r\n" H "\r\n"
+     "GET /log?after=t HTTP/1.1\r\n" H "\r\n",
+     CREATED JSON
+     "Content-Length: 10\r\n\r\n{\"seq\":1}\n" OK JSON
+     "Content-Length: 66\r\n\r\n{\"streams\":[\n{\"stream\":\"s%2F1\",\"first\":1,\"next\":2}\n],"
+     "\"next\":null}\n" OK JSON
+     "Content-Length: 66\r\n\r\n{\"streams\":[\n{\"stream\":\"s%2F1\",\"first\":1,\"next\":2}\n],"
+     "\"next\":null}\n" OK JSON "Content-Length: 27\r\n\r\n{\"streams\":[],\"next\":null}\n"},
+    {"parameters that are not understood",
+     "GET /kv?limit=x HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?limit=1&limit=1 HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?prefix HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?prefix=a& HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?prefix=%2 HTTP/1.1\r\n" H "\r\n"
+     "GET /kv?from=1 HTTP/1.1\r\n" H "\r\n"
+     "DELETE /kv HTTP/1.1\r\n" H "\r\n"
+     "DELETE /kv?limit=1 HTTP/1.1\r\n" H "\r\n"
+     "DELETE /log/s HTTP/1.1\r\n" H "\r\n",
+     BAD "Content-Length: 39\r\n\r\na query parameter is no decimal number\n" BAD
+	 "Content-Length: 39\r\n\r\na query parameter has no value, or two\n" BAD
+	 "Content-Length: 39\r\n\r\na query parameter has no value, or two\n" BAD
+	 "Content-Length: 36\r\n\r\na query parameter is not known here\n" BAD
+	 "Content-Length: 65\r\n\r\nprefix and after are percent-encoded and have at most 1024 bytes\n" BAD
+	 "Content-Length: 36\r\n\r\na query parameter is not known here\n" BAD
+	 "Content-Length: 45\r\n\r\nsay which keys: prefix=P (an empty one: all)\n" BAD
+	 "Content-Length: 36\r\n\r\na query parameter is not known here\n" BAD
+	 "Content-Length: 30\r\n\r\nsay which entries: before=SEQ\n"},
+    {"keys deleted by prefix, and what comes behind it",
+     "PUT /kv/a1 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
+     "PUT /kv/a2 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
+     "PUT /kv/b HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
+     "DELETE /kv?prefix=a HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
+     "DELETE /kv?prefix=a HTTP/1.1\r\n" H "\r\n"
+     "GET /kv/a2 HTTP/1.1\r\n" H "\r\n"
+     "DELETE /kv?prefix= HTTP/1.1\r\n" H "Connection: close\r\n\r\n",
+     CREATED "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" CREATED
+	     "Content-Length: 0\r\nETag: \"2\"\r\n\r\n" CREATED "Content-Length: 0\r\nETag: \"3\"\r\n\r\n" BAD
+	     "Content-Length: 27\r\n\r\nthis request takes no body\n" OK JSON
+	     "Content-Length: 14\r\n\r\n{\"deleted\":2}\n"
+	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n" OK JSON
+	     "Content-Length: 14\r\n" CLOSE "\r\n{\"deleted\":1}\n",
+     true},
+    {"entries of a stream",
+     "GET /log/s HTTP/1.1\r\n" H "\r\n"
+     "POST /log/s HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\none"
+     "POST /log/s?expect=2 HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n"
+     "POST /log/s?expect=2 HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nthree"
+     "POST /log/s HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nthree"
+     "GET /log/s HTTP/1.1\r\n" H "\r\n"
+     "GET /log/s?from=2&limit=1 HTTP/1.1\r\n" H "\r\n"
+     "GET /log/s?from=4 HTTP/1.1\r\n" H "\r\n"
+     "HEAD /log/s?from=3 HTTP/1.1\r\n" H "\r\n"
+     "DELETE /log/s?before=3 HTTP/1.1\r\n" H "\r\n"
+     "GET /log/s HTTP/1.1\r\n" H "\r\n"
+     "DELETE /log/t?before=3 HTTP/1.1\r\n" H "\r\n"
+     "GET /log/s HTTP/1.0\r\n\r\n",
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 15\r\n\r\nno such stream\n" CREATED JSON
+     "Content-Length: 10\r\n\r\n{\"seq\":1}\n" CREATED JSON "Content-Length: 10\r\n\r\n{\"seq\":2}\n"
+     "HTTP/1.1 412 Precondition Failed\r\n" DATE TEXT
+     "Content-Length: 34\r\nPST-Next: 3\r\n\r\nthe next entry has another number\n" CREATED JSON
+     "Content-Length: 10\r\n\r\n{\"seq\":3}\n" OK OCTETS CHUNKED "PST-First: 1\r\nPST-Next: 4\r\n\r\n"
+     "14\r\n1 3\none2 0\n3 5\nthree\r\n0\r\n\r\n" OK OCTETS CHUNKED "PST-First: 1\r\nPST-Next: 4\r\n\r\n"
+     "4\r\n2 0\n\r\n0\r\n\r\n" OK OCTETS CHUNKED "PST-First: 1\r\nPST-Next: 4\r\n\r\n"
+     "0\r\n\r\n" OK OCTETS CHUNKED "PST-First: 1\r\nPST-Next: 4\r\n\r\n" NO_CONTENT "\r\n" OK OCTETS CHUNKED
+     "PST-First: 3\r\nPST-Next: 4\r\n\r\n9\r\n3 5\nthree\r\n0\r\n\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 15\r\n\r\nno such stream\n" OK OCTETS
+     "PST-First: 3\r\nPST-Next: 4\r\n" CLOSE "\r\n3 5\nthree",
+     true},
     {"what OPTIONS tells",
      "OPTIONS * HTTP/1.1\r\n" H "\r\n"
      "OPTIONS /kv/a HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n{}"
      "OPTIONS /log/a HTTP/1.1\r\n" H "\r\n",
      NO_CONTENT "Allow: GET, HEAD, PUT, POST, DELETE, OPTIONS\r\n\r\n" NO_CONTENT
-		"Allow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n" NO_CONTENT "Allow: POST, OPTIONS\r\n\r\n"},
+		"Allow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n" NO_CONTENT
+		"Allow: GET, HEAD, POST, DELETE, OPTIONS\r\n\r\n"},
     {"chunked bodies",
      "PUT /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
      "3;x=y\r\nxyz\r\n5\r\n\r\n0\r\n\r\n0\r\nTrailer: t\r\n\r\n"

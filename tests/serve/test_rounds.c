@@ -62,6 +62,20 @@ static const struct {
     {PUT("a", "1"), PUT_IF("a", "2", "If-Match: \"2\""), "412 "},
     {PUT("a", "1") DELETE("a"), PUT_IF("a", "2", "If-Match: \"1\""), "412 "},
     {PUT("a", "1"), DELETE_IF("a", "If-Match: \"2\""), "412 "},
+    {PUT("a", "1"), GET("/kv?prefix=a"), "200 "},
+    {PUT("a", "1"), HEAD("/kv"), "200 "},
+    {PUT("a", "1") DELETE("a"), GET("/kv?prefix=a"), "200 "},
+    {POST("s"), GET("/log"), "200 "},
+    {POST("s"), GET("/log/s"), "200 "},
+    {POST("s"), HEAD("/log/s"), "200 "},
+    {POST("s"), GET("/log/s?from=2"), "200 "},
+    {POST("s"), GET("/log/s?follow=1"), "200 "},
+    {POST("s"), POST("s?expect=1"), "412 "},
+    {POST("s"), "DELETE /log/s?before=2 HTTP/1.1\r\n" H "\r\n", "204 "},
+    {POST("s"), "DELETE /log/s?before=1 HTTP/1.1\r\n" H "\r\n", "204 "},
+    {POST("s") "DELETE /log/s?before=2 HTTP/1.1\r\n" H "\r\n", GET("/log/s/1"), "404 "},
+    {PUT("a", "1"), "DELETE /kv?prefix=a HTTP/1.1\r\n" H "\r\n", "200 "},
+    {PUT("a", "1") DELETE("a"), "DELETE /kv?prefix=a HTTP/1.1\r\n" H "\r\n", "200 "},
     {POST("s"), GET_IF("/log/s/1", "If-None-Match: \"1\""), "304 "},
 };
 
@@ -84,6 +98,25 @@ static void a_reply_waits_for_what_it_reveals(void **state)
 			harness_end(&h);
 		}
 	}
+}
+
+/* Somebody waits for an entry; it is shown when it is durable, not when it is there. */
+static void followed_entries_wait_for_their_round(void **state)
+{
+	struct harness h = begin_held();
+	struct fake_conn *follower = harness_client(&h, GET("/log/s?follow=9")), *writer;
+
+	harness_run(&h);
+	writer = harness_client(&h, POST("s"));
+	harness_run(&h);
+	harness_turn(&h);
+	expect_got(follower, "");
+	fake_store_make_durable(h.store, UINT64_MAX);
+	harness_turn(&h);
+	assert_string_equal(statuses(follower), "200 ");
+	assert_non_null(strstr(fake_client_got(follower, NULL), "\r\n1 1\nx\r\n0\r\n\r\n"));
+	assert_string_equal(statuses(writer), "201 ");
+	harness_end(&h);
 }
 
 static void full_is_told_only_with_what_filled(void **state)
@@ -300,6 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_reply_waits_for_what_it_reveals),
+	    cmocka_unit_test(followed_entries_wait_for_their_round),
 	    cmocka_unit_test(full_is_told_only_with_what_filled),
 	    cmocka_unit_test(what_is_durable_is_told_at_once),
 	    cmocka_unit_test(replies_keep_the_order_of_requests),
