@@ -413,6 +413,7 @@ static int prepare(struct check *c, struct paste_error *err)
 	if (error)
 		return error;
 	names_open(&c->names, c->trace.id);
+	c->names.fixed = c->o->stream;
 	body_open(&c->body, c->trace.seed);
 	c->under_way = calloc(c->o->connections, sizeof(*c->under_way));
 	if (!c->under_way || body_reserve(&c->body, c->ledger.longest) || add_keys(c) || add_streams(c))

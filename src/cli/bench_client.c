@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/bench_client.h"
+#include "cli/bench_udp.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -26,6 +27,7 @@
 #define LOSS_GRACE_NS 2000000000u
 #define CONNECT_SECONDS 10
 #define SPARE_FDS 32
+#define LOOK_NS 20000000u /* how often to look for datagrams without an answer */
 
 uint64_t client_now(void)
 {
@@ -66,7 +68,7 @@ static void lose(struct client *c, struct client_connection *k, const char *what
 
 static int resolve(struct client *c, struct paste_error *err)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo hints = {.ai_socktype = c->options.udp ? SOCK_DGRAM : SOCK_STREAM};
 	struct addrinfo *found;
 	int error = getaddrinfo(c->options.host, c->options.port, &hints, &found);
 
@@ -102,11 +104,12 @@ static int connect_one(struct client *c, uint32_t index)
 	struct timeval limit = {.tv_sec = CONNECT_SECONDS};
 	struct timeval none = {0};
 	int on = 1;
-	int fd = socket(c->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(c->address.ss_family, (c->options.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (!c->options.udp)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	/* Edge-triggered, both ways, once: no system call to change what is waited for. */
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u32 = index};
@@ -189,6 +192,30 @@ void client_close(struct client *c)
 
 /* --- sending --- */
 
+static void send_datagram(struct client *c, struct client_connection *k)
+{
+	const struct client_request *q = &k->request;
+	struct iovec parts[2] = {{(void *)(uintptr_t)q->head, q->head_length},
+				 {(void *)(uintptr_t)q->body, q->body_length}};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+	ssize_t sent;
+
+	if (k->wanted) /* sent; an empty one has no bytes to tell by */
+		return;
+	do
+		sent = sendmsg(k->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS))
+		return; /* EPOLLOUT, or the time-out, says when to go on */
+	if (sent < 0) {
+		lose(c, k, "sending", errno);
+		return;
+	}
+	k->wanted = 8;
+	k->sent = q->head_length + q->body_length;
+	c->sent_bytes += k->sent;
+}
+
 static void send_rest(struct client *c, struct client_connection *k)
 {
 	const struct client_request *q = &k->request;
@@ -245,7 +272,10 @@ static int finish_round(struct client *c, uint64_t now)
 	for (uint32_t i = 0; i < c->ready_count && !error; i++) {
 		struct client_connection *k = &c->connections[c->ready[i]];
 		k->sent_at = client_now();
-		send_rest(c, k);
+		if (c->options.udp)
+			send_datagram(c, k);
+		else
+			send_rest(c, k);
 	}
 	c->ready_count = 0;
 	return error;
@@ -279,7 +309,7 @@ static void deliver(struct client *c, uint32_t index, const struct http_reply *r
 		k->stash = NULL;
 		k->stash_room = 0;
 	}
-	if (reply->close || !sent_whole) {
+	if (reply->close || !sent_whole) { /* or no answer at all */
 		close(k->fd);
 		k->fd = -1;
 		k->generation++;
@@ -296,6 +326,14 @@ static bool take(struct client *c, uint32_t index, const char *data, size_t leng
 	struct client_connection *k = &c->connections[index];
 	struct http_reply reply;
 
+	if (c->options.udp) {
+		char text[BENCH_UDP_TEXT];
+		if (k->busy && bench_udp_answer(data, length, &reply, text))
+			deliver(c, index, &reply);
+		else
+			lose(c, k, "the service sent something that is no answer", 0);
+		return true;
+	}
 	if (k->busy && length < k->wanted)
 		return false;
 	int64_t whole = k->busy ? http_reply_parse(data, length, &reply) : 0;
@@ -385,8 +423,12 @@ static void handle(struct client *c, const struct epoll_event *event)
 		k->fd = -1;
 		return;
 	}
-	if ((event->events & EPOLLOUT) && k->busy)
-		send_rest(c, k);
+	if ((event->events & EPOLLOUT) && k->busy) {
+		if (c->options.udp)
+			send_datagram(c, k);
+		else
+			send_rest(c, k);
+	}
 	if (k->fd >= 0 && ((event->events & EPOLLIN) || ended))
 		receive(c, index);
 	/* The end came together with an answer: no further event will tell of it. */
@@ -404,6 +446,25 @@ static void give_up(struct client *c, uint64_t now)
 	for (uint32_t i = 0; i < c->options.connections; i++)
 		if (c->connections[i].busy)
 			lose(c, &c->connections[i], "no answer for too long", 0);
+}
+
+/* Datagrams that got no answer in time: what became of them is not known, and others follow. */
+static void look_for_silence(struct client *c, uint64_t now)
+{
+	struct http_reply reply;
+	uint64_t answered_at = c->answered_at;
+
+	if (now < c->looked_at + LOOK_NS)
+		return;
+	c->looked_at = now;
+	bench_udp_silence(&reply);
+	reply.close = true; /* go on from another port */
+	for (uint32_t i = 0; i < c->options.connections; i++) {
+		const struct client_connection *k = &c->connections[i];
+		if (k->fd >= 0 && k->busy && now > k->sent_at + BENCH_UDP_TIMEOUT_NS)
+			deliver(c, i, &reply);
+	}
+	c->answered_at = answered_at; /* that was no answer */
 }
 
 int client_run(struct client *c)
@@ -429,6 +490,8 @@ int client_run(struct client *c)
 				handle(c, &events[i]);
 		}
 		now = n > 0 ? client_now() : woken;
+		if (c->options.udp)
+			look_for_silence(c, now);
 		error = finish_round(c, now);
 		give_up(c, now);
 		waiting = n > 0 ? client_now() : woken;

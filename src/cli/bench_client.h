@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_client.h - many HTTP connections in a closed loop, in one thread.
+ * bench_client.h - many HTTP connections, or ports to send datagrams from, in a closed loop, in one thread.
  *
  * Each connection has one request under way; its answer leads to the next. The loop goes in rounds:
  *
@@ -47,6 +47,7 @@ struct client_options {
 	uint32_t connections;
 	uint64_t timeout_ns; /* without any answer */
 	bool spin;
+	bool udp; /* datagrams (bench_udp.h) */
 };
 
 struct client_connection {
@@ -77,6 +78,7 @@ struct client {
 	uint32_t lost;        /* connections */
 	uint64_t stop_at;     /* after a loss: when the wait for the others is over, ns */
 	uint64_t answered_at; /* the last answer, ns */
+	uint64_t looked_at;   /* for datagrams without an answer, ns */
 	uint64_t sent_bytes, received_bytes;
 	uint64_t idle_ns; /* in waits that found nothing to do, or slept */
 	char *buffer;

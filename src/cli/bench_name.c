@@ -9,6 +9,7 @@ const char *const bench_kind_names[BENCH_KINDS] = {"put", "get", "append", "dele
 
 void names_open(struct bench_names *names, uint64_t id)
 {
+	names->fixed = NULL;
 	if (id)
 		snprintf(names->prefix, sizeof(names->prefix), "v%016" PRIx64 "-", id);
 	else
@@ -30,8 +31,9 @@ uint32_t decimal_write(uint64_t number, char *text)
 
 uint32_t name_write(const struct bench_names *names, uint32_t number, char name[BENCH_NAME_MAX])
 {
+	if (names->fixed)
+		return (uint32_t)snprintf(name, BENCH_NAME_MAX, "%s", names->fixed);
 	uint32_t length = (uint32_t)strlen(names->prefix);
-
 	memcpy(name, names->prefix, length);
 	length += decimal_write(number, name + length);
 	name[length] = 0;

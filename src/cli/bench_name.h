@@ -22,6 +22,7 @@ extern const char *const bench_kind_names[BENCH_KINDS];
 
 struct bench_names {
 	char prefix[24];
+	const char *fixed; /* the name of all of them; NULL: not given */
 };
 
 #define BENCH_NAME_MAX 40

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "cli/bench_udp.h"
 #include "cli/cli.h"
 
 #define SECONDS_MAX 1e6
@@ -28,6 +29,7 @@ enum long_option {
 	OPTION_WARMUP,
 	OPTION_TIMEOUT,
 	OPTION_SEED,
+	OPTION_STREAM,
 };
 
 static const struct option long_options[] = {
@@ -46,17 +48,19 @@ static const struct option long_options[] = {
     {"warmup", required_argument, NULL, OPTION_WARMUP},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"seed", required_argument, NULL, OPTION_SEED},
+    {"stream", required_argument, NULL, OPTION_STREAM},
     {NULL},
 };
 
-/* "http://HOST:PORT", HOST a name, an address, or [an IPv6 address]. */
+/* "http://HOST:PORT", "udp://HOST:PORT", HOST a name, an address, or [an IPv6 address]. */
 static bool parse_url(struct bench_options *o, const char *url)
 {
 	uint64_t port = 80;
 
-	if (strncasecmp(url, "http://", 7))
+	o->udp = strncasecmp(url, "udp://", 6) == 0;
+	if (!o->udp && strncasecmp(url, "http://", 7))
 		return false;
-	const char *host = url + 7;
+	const char *host = url + (o->udp ? 6 : 7);
 	size_t length = strcspn(host, "/");
 	if (host[length] && strcmp(host + length, "/"))
 		return false;
@@ -189,6 +193,11 @@ static int take_option(struct bench_options *o, int option, char **argv)
 		if (!cli_parse_count(optarg, 0, UINT64_MAX, &o->seed))
 			return bad_value("--seed", optarg, "is no number");
 		return CLI_OK;
+	case OPTION_STREAM:
+		o->stream = optarg;
+		if (!*optarg || strlen(optarg) >= BENCH_NAME_MAX)
+			return cli_usage("bench", "--stream '%s' has not 1 to %d bytes", optarg, BENCH_NAME_MAX - 1);
+		return CLI_OK;
 	case OPTION_VERIFY:
 		o->verify = optarg;
 		return *optarg ? CLI_OK : cli_usage("bench", "--verify wants the name of a file");
@@ -218,7 +227,7 @@ static int take_option(struct bench_options *o, int option, char **argv)
 static bool is_for_check(int option)
 {
 	return option == 'c' || option == OPTION_CHECK || option == OPTION_SPIN || option == OPTION_JSON ||
-	       option == OPTION_PROGRESS || option == OPTION_TIMEOUT;
+	       option == OPTION_PROGRESS || option == OPTION_TIMEOUT || option == OPTION_STREAM;
 }
 
 /* What is wrong only together. `loading`: an option was given that means nothing to --check. */
@@ -226,6 +235,21 @@ static int check_together(struct bench_options *o, const char *loading)
 {
 	if (o->check && loading)
 		return cli_usage("bench", "--check reads back, %s has no meaning there", loading);
+	if (o->udp && o->check)
+		return cli_usage("bench", "entries are read back over HTTP: pst bench http://HOST:PORT --check %s "
+					  "[--stream NAME]", o->check);
+	if (o->udp && (o->size_high > BENCH_UDP_SIZE_MAX || o->fill || o->zipf > 0))
+		return cli_usage("bench", "datagrams have up to %d bytes, and no keys (--fill, --zipf)",
+				 BENCH_UDP_SIZE_MAX);
+	if (o->stream && !o->udp && !o->check)
+		return cli_usage("bench", "--stream names the stream of udp://HOST:PORT, or what --check is to read of it");
+	if (o->udp) { /* appends to one stream */
+		memset(o->weight, 0, sizeof(o->weight));
+		o->weight[BENCH_APPEND] = o->weights = o->streams = 1;
+		o->keys = o->connections;
+		if (!o->stream)
+			o->stream = "udp";
+	}
 	if (o->seconds > 0 && o->requests)
 		return cli_usage("bench", "-d and -n are two ways to say when to end: give one");
 	if (o->verify_sync && !o->verify)
@@ -246,7 +270,8 @@ static int parse_positional(struct bench_options *o, int argc, char **argv)
 	if (optind + 1 < argc)
 		return cli_usage("bench", "one URL is wanted, '%s' is one too many", argv[optind + 1]);
 	if (!parse_url(o, argv[optind]))
-		return cli_usage("bench", "'%s' is no URL like http://127.0.0.1:8080", argv[optind]);
+		return cli_usage("bench", "'%s' is no URL like http://127.0.0.1:8080 or udp://127.0.0.1:9000",
+				 argv[optind]);
 	return CLI_OK;
 }
 

@@ -26,6 +26,8 @@ struct bench_options {
 	uint64_t seed;
 	const char *verify, *check; /* files */
 	bool verify_sync, spin, json, progress, fill;
+	bool udp;           /* the URL is udp://HOST:PORT */
+	const char *stream; /* the one that the datagrams go to; NULL: not given */
 };
 
 /* CLI_OK, or CLI_USAGE after having told what is wrong. */

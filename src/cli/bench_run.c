@@ -17,6 +17,7 @@
 #include "cli/bench_request.h"
 #include "cli/bench_stats.h"
 #include "cli/bench_trace.h"
+#include "cli/bench_udp.h"
 #include "cli/cli.h"
 
 #define SECOND 1000000000u
@@ -135,7 +136,10 @@ static bool run_next(void *arg, uint32_t connection, struct client_request *q)
 		note(r, TRACE_ISSUED, connection, length);
 	}
 	name_write(&r->names, lane->target, name);
-	request_write(q, r->o->authority, lane->kind, name, &r->body, lane->request, length);
+	if (r->o->udp)
+		bench_udp_request(q, &r->body, lane->request, length);
+	else
+		request_write(q, r->o->authority, lane->kind, name, &r->body, lane->request, length);
 	return true;
 }
 
@@ -233,9 +237,13 @@ static void took_value(struct run *r, uint32_t connection, const struct http_rep
 
 static void count(struct run *r, const struct lane *lane, unsigned int status, uint64_t latency)
 {
+	r->stats.status[status]++;
+	if (r->o->udp && status == 504) {
+		r->stats.unanswered++;
+		return;
+	}
 	histogram_add(&r->stats.latency[lane->kind], latency);
 	histogram_add(&r->interval, latency);
-	r->stats.status[status]++;
 	if (status == 507)
 		r->stats.full++;
 	else if (status == 404 && (lane->kind == BENCH_GET || lane->kind == BENCH_DELETE))
@@ -342,6 +350,7 @@ static int prepare(struct run *r, struct paste_error *err)
 		keys /= r->o->connections;
 	}
 	names_open(&r->names, r->verifying ? r->trace.id : 0);
+	r->names.fixed = r->o->stream;
 	body_open(&r->body, r->verifying ? r->trace.seed : r->o->seed);
 	random_seed(&r->random, r->o->seed);
 	if (r->o->zipf > 0)
@@ -366,6 +375,10 @@ static int finish(struct run *r)
 					.in_flight = r->ledger.undecided,
 					.file_acknowledged = r->ledger.acknowledged};
 
+	if (!outcome.lost && r->stats.unanswered && !r->stats.acknowledged && !r->stats.errors && !r->stats.full) {
+		outcome.lost = true;
+		outcome.why = "not one datagram was answered";
+	}
 	r->stats.ended = r->client.answered_at;
 	r->stats.cpu_ended = bench_cpu_time();
 	r->stats.sent_bytes = r->client.sent_bytes - r->sent_before;

@@ -125,6 +125,8 @@ void bench_report_table(const struct bench_options *o, const struct bench_stats 
 	status_row(s);
 	cli_row("acknowledged", "%" PRIu64 " writes", s->acknowledged);
 	cli_row("full (507)", "%" PRIu64, s->full);
+	if (o->udp)
+		cli_row("unanswered", "%" PRIu64 " datagrams, within 1 s", s->unanswered);
 	cli_row("errors", "%" PRIu64, s->errors);
 	if (o->verify) {
 		cli_row("lost, wrong", "%" PRIu64 ", %" PRIu64, f->lost, f->wrong);
@@ -169,6 +171,7 @@ static void answers_json(struct json *j, const struct bench_stats *s)
 	json_unsigned(j, "acknowledged", s->acknowledged);
 	json_unsigned(j, "full", s->full);
 	json_unsigned(j, "missing", s->missing);
+	json_unsigned(j, "unanswered", s->unanswered);
 	json_unsigned(j, "errors", s->errors);
 	json_object(j, "status");
 	for (int i = 0; i < BENCH_STATUSES; i++) {

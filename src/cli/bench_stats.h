@@ -21,6 +21,7 @@ struct bench_stats {
 	uint64_t acknowledged; /* writes answered by success */
 	uint64_t full;         /* 507 */
 	uint64_t missing;      /* 404 to a GET or DELETE */
+	uint64_t unanswered;   /* datagrams without an answer in time */
 	uint64_t errors;       /* any other answer that is no success */
 	uint64_t sent_bytes, received_bytes;
 	uint64_t idle; /* of the client, ns: asleep, or spinning in vain */

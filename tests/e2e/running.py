@@ -301,8 +301,8 @@ def parse_metrics(text):
 class Bench:
     """`pst bench`, as a process that can be waited for; its result is JSON."""
 
-    def __init__(self, pst, service, *args):
-        self.process = subprocess.Popen([pst, 'bench', service.url, *map(str, args), '--json'], env=ENV,
+    def __init__(self, pst, service, *args, url=None, prefix=()):
+        self.process = subprocess.Popen([*prefix, pst, 'bench', url or service.url, *map(str, args), '--json'], env=ENV,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True)
         started.append(self.process)
@@ -325,9 +325,9 @@ class Bench:
             self.process.communicate()
 
 
-def prove(pst, service, ledger):
+def prove(pst, service, ledger, *args):
     """Everything that was acknowledged is there with the right bytes. What bench found."""
-    status, found = Bench(pst, service, '--check', ledger).result()
+    status, found = Bench(pst, service, '--check', ledger, *args).result()
     if status or found.get('lost') or found.get('wrong') or not found.get('complete'):
         raise AssertionError(f'pst bench --check: status {status}\n{json.dumps(found, indent=1)}')
     return found

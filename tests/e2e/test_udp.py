@@ -7,7 +7,7 @@ import socket
 import unittest
 
 from datagrams import FULL, REFUSED, TOO_LARGE, Sender, split
-from running import Service, check, create, folder_on, main, run, take_pst
+from running import Bench, Service, check, create, folder_on, main, prove, run, take_pst
 
 PST = take_pst()
 
@@ -126,6 +126,32 @@ class Udp(unittest.TestCase):
         self.assertEqual(answers, list(range(2, 2 + len(answers))))
         check(PST, region)
 
+    def test_a_load_is_verified_and_checked(self):
+        region = self.region(size='64M')
+        service = self.start(region, '--udp', '127.0.0.1:0:s')
+        ledger = region.parent / 'acknowledged'
+        url = f"udp://{service.listens['udp']}"
+        status, found = Bench(PST, service, '-n', 2000, '-c', 8, '--size', '0-1900', '--stream', 's', '--verify', ledger,
+                              url=url).result()
+        self.assertEqual(status, 0, found)
+        self.assertEqual(found['acknowledged'] + found['unanswered'], 2000)
+        self.assertEqual(found['latency_us']['count'], found['acknowledged'])
+        checked = prove(PST, service, ledger, '--stream', 's')
+        self.assertEqual(checked['checked'], found['acknowledged'])
+        # Another one's entries are not ours: the check must notice.
+        status, wrong = Bench(PST, service, '--check', ledger, '--stream', 'other').result()
+        self.assertEqual(status, 1)
+        self.assertEqual(wrong['lost'], found['acknowledged'])
+        status, found = Bench(PST, service, '-n', 10, '-c', 1, '--size', '3000', url=url).result()
+        self.assertEqual((status, found['status']), (1, {'413': 10}))
+
+    def test_a_service_that_is_gone_is_lost(self):
+        service = self.start(self.region(), '--udp', '127.0.0.1:0')
+        url = f"udp://{service.listens['udp']}"
+        service.end(signal.SIGKILL)
+        status, found = Bench(PST, service, '-n', 10, url=url).result()
+        self.assertEqual(status, 3, found)
+
     def test_options(self):
         region = self.region()
         for args, why in (
@@ -136,6 +162,14 @@ class Udp(unittest.TestCase):
                 (['--xdp', 'lo', '--udp', '9000'], '--public')):
             with self.subTest(args=args):
                 r = run(PST, 'serve', region, '--http', '127.0.0.1:0', *args)
+                self.assertEqual(r.returncode, 2, r.stderr)
+                self.assertIn(why, r.stderr)
+        for args, why in (
+                (['udp://127.0.0.1:1', '--check', 'x'], 'over HTTP'), (['udp://127.0.0.1:1', '--size', '65508'], '65507'),
+                (['udp://127.0.0.1:1', '--fill'], 'no keys'), (['http://127.0.0.1:1', '--stream', 's'], '--stream'),
+                (['udp://'], 'URL')):
+            with self.subTest(args=args):
+                r = run(PST, 'bench', *args)
                 self.assertEqual(r.returncode, 2, r.stderr)
                 self.assertIn(why, r.stderr)
         for args, why in (
