@@ -55,6 +55,9 @@ struct reply *answer_new(struct service *s, struct connection *c, uint16_t statu
 	r->round = round;
 	r->close = close;
 	r->retry = status == 503;
+	r->head_only = s->asked.head;
+	r->writes = s->asked.writes;
+	r->began_us = s->asked.counted && status != 100 ? s->now.monotonic_us : 0;
 	note_reply(s, c, status, close);
 	append(s, c, r);
 	return r;
@@ -110,6 +113,19 @@ int sends_reserve(struct service *s, uint32_t n)
 	s->sends = grown;
 	s->sends_room = 2 * n;
 	return 0;
+}
+
+/* What is answered in the turn that brought it is counted at the turn's end. */
+static void note_sent(struct service *s, const struct reply *r)
+{
+	enum service_kind kind = r->writes ? SERVICE_WRITE : SERVICE_READ;
+
+	if (!r->began_us || r->body == REPLY_ENTRIES) /* who follows chose how long it takes */
+		return;
+	if (r->began_us == s->now.monotonic_us)
+		s->turn_replies[kind]++;
+	else
+		latency_add(&s->latency[kind], (uint64_t)(s->now.monotonic_us - r->began_us), 1);
 }
 
 /* Hand a reply to the stack, whole or not at all; with it go the user counts on its slices. */
@@ -238,6 +254,7 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 			  .close = close,
 			  .keep_1_0 = q->http_1_0 && !close,
 			  .head_only = q->method == HTTP_HEAD,
+			  .began_us = s->now.monotonic_us,
 			  .type = "application/octet-stream"};
 	int status = apply_range(s, q, value, &r);
 
@@ -262,6 +279,7 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 
 		if (!rc) {
 			note_reply(s, c, r.status, close);
+			note_sent(s, &r);
 			if (close)
 				answer_list(s, c);
 			return;
@@ -286,7 +304,11 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 static void turn_into_failure(struct service *s, struct connection *c, struct reply *r, uint16_t status,
 			      const char *text)
 {
-	struct reply failed = {.next = r->next, .status = status, .close = true, .body = REPLY_TEXT};
+	struct reply failed = {.next = r->next,
+			       .status = status,
+			       .close = true,
+			       .head_only = r->head_only,
+			       .body = REPLY_TEXT};
 
 	put_slices(s, r);
 	if (r->on_heap)
@@ -367,6 +389,7 @@ void answer_flush(struct service *s, struct connection *c)
 			return;
 		if (rc)
 			continue;
+		note_sent(s, r);
 		pop(s, c);
 		if (last) {
 			answer_drop_all(s, c);

@@ -223,15 +223,19 @@ void connection_refuse(struct service *s, struct connection *c, const struct htt
 {
 	bool close = !http->keep_alive || http->content_length > DRAIN_MAX || http->expect_continue;
 
-	if (status == 405) {
-		struct reply *r = answer_new(s, c, 405, 0, close);
-
-		if (!r)
-			return;
+	s->asked = (struct asked){.head = http->method == HTTP_HEAD};
+	struct reply *r = answer_new(s, c, (uint16_t)status, 0, close);
+	s->asked = (struct asked){.head = false};
+	if (!r)
+		return;
+	if (status == 405)
 		r->allow = route_methods(s->current.resource);
-	} else {
-		answer_text(s, c, (uint16_t)status, text, 0, close);
+	if (status != 405) {
+		r->body = REPLY_TEXT;
+		r->text = text;
 	}
+	if (status == 401 || status == 403)
+		r->challenge = access_challenge(http->fields[HTTP_AUTHORIZATION].at != NULL, status);
 	body_skip(c, http);
 }
 
@@ -301,8 +305,15 @@ static void head_complete(struct service *s, struct connection *c, const char *h
 	s->stats.requests++;
 	c->since = s->now.monotonic_us;
 	c->moved = 0;
-	if (!refused)
+	if (!refused) {
 		rc = route(&http, &s->current, &s->after, &why);
+		int denied = access_check(s, &http, rc == 0 || rc == -405);
+		if (denied) {
+			rc = -denied;
+			why = denied == 401 ? "this needs a token: Authorization: Bearer TOKEN\n"
+					    : "this token may only read\n";
+		}
+	}
 	/* The texts of `http` are not used from here on, so the bytes that they point to may go. */
 	slice_advance(s, rest, used);
 	gather_free(c);

@@ -56,7 +56,6 @@ void request_missing(struct service *s, struct connection *c, const struct reque
 	reply->text = r->resource == RESOURCE_KEY     ? "no such key\n"
 		      : r->resource == RESOURCE_ENTRY ? "no such entry\n"
 						      : "no such stream\n";
-	reply->head_only = r->method == HTTP_HEAD;
 }
 
 /* Also a negative answer reveals what it was computed from, and waits for that. */
@@ -68,7 +67,6 @@ static void answer_condition(struct service *s, struct connection *c, const stru
 		return;
 	reply->body = REPLY_TEXT;
 	reply->text = "the condition does not hold\n";
-	reply->head_only = r->method == HTTP_HEAD;
 }
 
 static void answer_not_modified(struct service *s, struct connection *c, const struct request *r,
@@ -303,7 +301,6 @@ static void metrics(struct service *s, struct connection *c, const struct reques
 	reply->length = length;
 	reply->heap = text;
 	reply->on_heap = true;
-	reply->head_only = r->method == HTTP_HEAD;
 	reply->type = "text/plain; version=0.0.4";
 }
 
@@ -339,8 +336,28 @@ static void execute_stream(struct service *s, struct connection *c, const struct
 		entries_get(s, c, r);
 }
 
-void execute(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
-	     uint32_t n)
+/* For who balances load or restarts services: is it there, can it store. */
+static void tell_health(struct service *s, struct connection *c, const struct request *r)
+{
+	const char *text = "ok\n";
+	uint16_t status = 200;
+
+	/* The store knows of a failure before a round meets it. */
+	if (r->resource == RESOURCE_READY && (s->rounds->error || paste_store_poll(s->store) < 0))
+		text = "the medium has failed; nothing is stored any more\n";
+	else if (r->resource == RESOURCE_READY && s->draining)
+		text = "the service is about to end\n";
+	if (text[0] != 'o')
+		status = 503;
+	struct reply *reply = request_answer(s, c, r, status, 0);
+	if (!reply)
+		return;
+	reply->body = REPLY_TEXT;
+	reply->text = text;
+}
+
+static void do_it(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
+		  uint32_t n)
 {
 	if (r->method == HTTP_OPTIONS) {
 		tell_methods(s, c, r);
@@ -358,7 +375,22 @@ void execute(struct service *s, struct connection *c, const struct request *r, c
 	case RESOURCE_STREAMS:
 		list_get(s, c, r); /* DELETE is a job */
 		break;
+	case RESOURCE_HEALTH:
+	case RESOURCE_READY:
+		tell_health(s, c, r);
+		break;
 	default:
 		metrics(s, c, r);
 	}
+}
+
+void execute(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
+	     uint32_t n)
+{
+	bool reads = r->method == HTTP_GET || r->method == HTTP_HEAD || r->method == HTTP_OPTIONS;
+
+	s->asked = (struct asked){
+	    .head = r->method == HTTP_HEAD, .writes = !reads, .counted = r->resource < RESOURCE_METRICS};
+	do_it(s, c, r, slices, n);
+	s->asked = (struct asked){.head = false};
 }

@@ -44,6 +44,7 @@ static const struct {
     [HTTP_IF_RANGE] = {"if-range", 8, true},
     [HTTP_IF_MATCH] = {"if-match", 8, false},
     [HTTP_IF_NONE_MATCH] = {"if-none-match", 13, false},
+    [HTTP_AUTHORIZATION] = {"authorization", 13, true},
 };
 
 static const struct {

@@ -21,6 +21,89 @@ static void write_metrics(FILE *f, const struct metric *m, size_t n)
 
 #define WRITE(f, metrics) write_metrics(f, metrics, sizeof(metrics) / sizeof((metrics)[0]))
 
+/* Label values: backslash, quote and line feed are escaped. */
+static void write_label(FILE *f, const char *name, const char *value, const char *behind)
+{
+	fprintf(f, "%s=\"", name);
+	for (; value && *value; value++) {
+		if (*value == '\\' || *value == '"')
+			fputc('\\', f);
+		if (*value == '\n')
+			fputs("\\n", f);
+		else
+			fputc(*value, f);
+	}
+	fprintf(f, "\"%s", behind);
+}
+
+static void write_denied(FILE *f, const struct service *s)
+{
+	fprintf(f, "# HELP paste_http_denied_total Requests without a token that is known, and with one that may only read.\n"
+		   "# TYPE paste_http_denied_total counter\n");
+	fprintf(f, "paste_http_denied_total{code=\"401\"} %" PRIu64 "\n", s->stats.denied[0]);
+	fprintf(f, "paste_http_denied_total{code=\"403\"} %" PRIu64 "\n", s->stats.denied[1]);
+}
+
+/* By the names in the token file; tokens without a name are one. */
+static void write_tokens(FILE *f, const struct service *s)
+{
+	uint64_t nameless = 0;
+	const char *name;
+
+	if (!s->tokens)
+		return;
+	fprintf(f, "# HELP paste_http_token_requests_total Requests by the name of their token.\n"
+		   "# TYPE paste_http_token_requests_total counter\n");
+	for (size_t i = 0; i < tokens_count(s->tokens); i++) {
+		uint64_t uses = tokens_uses(s->tokens, i, &name);
+
+		if (name) {
+			fprintf(f, "paste_http_token_requests_total{");
+			write_label(f, "name", name, "} ");
+			fprintf(f, "%" PRIu64 "\n", uses);
+		} else {
+			nameless += uses;
+		}
+	}
+	fprintf(f, "paste_http_token_requests_total{name=\"\"} %" PRIu64 "\n", nameless);
+}
+
+/* From 8 us to 8 s; what took longer is in the last bucket. */
+static void write_latency(FILE *f, const struct service *s)
+{
+	static const char *const kinds[SERVICE_KINDS] = {[SERVICE_READ] = "read", [SERVICE_WRITE] = "write"};
+
+	fprintf(f, "# HELP paste_http_request_seconds Time from when a request was complete until its reply was handed "
+		   "to the transport.\n# TYPE paste_http_request_seconds histogram\n");
+	for (int k = 0; k < SERVICE_KINDS; k++) {
+		const struct latency *l = &s->latency[k];
+		uint64_t below = 0;
+		unsigned bin = 0;
+
+		for (unsigned power = 3; power <= 23; power++) {
+			while (bin < LATENCY_BINS && latency_bin_end(bin) <= 1ull << power)
+				below += l->bins[bin++];
+			fprintf(f, "paste_http_request_seconds_bucket{kind=\"%s\",le=\"%.6f\"} %" PRIu64 "\n", kinds[k],
+				(double)(1u << power) / 1e6, below);
+		}
+		fprintf(f, "paste_http_request_seconds_bucket{kind=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", kinds[k],
+			l->count);
+		fprintf(f, "paste_http_request_seconds_sum{kind=\"%s\"} %.6f\n", kinds[k], (double)l->sum_us / 1e6);
+		fprintf(f, "paste_http_request_seconds_count{kind=\"%s\"} %" PRIu64 "\n", kinds[k], l->count);
+	}
+}
+
+static void write_process(FILE *f, const struct service *s)
+{
+	if (s->version) {
+		fprintf(f, "# HELP paste_build_info The program.\n# TYPE paste_build_info gauge\npaste_build_info{");
+		write_label(f, "version", s->version, "} 1\n");
+	}
+	fprintf(f, "# HELP paste_uptime_seconds Since the service was started.\n# TYPE paste_uptime_seconds gauge\n"
+		   "paste_uptime_seconds %.3f\n",
+		(double)(s->now.monotonic_us - s->started_us) / 1e6);
+}
+
 static void write_service(FILE *f, const struct service *s)
 {
 	const struct metric metrics[] = {
@@ -36,6 +119,7 @@ static void write_service(FILE *f, const struct service *s)
 	};
 
 	WRITE(f, metrics);
+	write_denied(f, s);
 	fprintf(f, "# HELP paste_http_replies_total Replies by the class of their status code.\n"
 		   "# TYPE paste_http_replies_total counter\n");
 	for (int i = 1; i < 6; i++)
@@ -115,6 +199,18 @@ static void write_store_work(FILE *f, const struct paste_store_stats *s)
 	    {"store_recovery_microseconds", "gauge", "How long opening took.", s->recovery_us},
 	    {"store_recovered_records", "gauge", "Log records replayed at opening.", s->recovered_records},
 	    {"store_recovered_entries", "gauge", "Checkpoint entries read at opening.", s->recovered_entries},
+	    {"store_scrub_passes_total", "counter", "Times that every value was read and verified.", s->scrub_passes},
+	    {"store_scrub_entries", "gauge", "Values verified in the pass under way.", s->scrub_entries},
+	    {"store_scrub_entries_expected", "gauge", "Values that a pass looks at, about.", s->scrub_total},
+	    {"store_scrub_damage_total", "counter", "Damaged items that scrubbing found.", s->scrub_damage},
+	    {"store_snapshots", "gauge", "Snapshots (dumps) under way.", s->snapshots},
+	    {"store_snapshot_kept_bytes", "gauge", "Bytes that are kept for a snapshot only.", s->snapshot_kept_bytes},
+	    {"store_snapshots_given_up_total", "counter", "Snapshots given up because too much changed.",
+	     s->snapshots_given_up},
+	    {"store_expiring_keys", "gauge", "Keys that expire.", s->expiring},
+	    {"store_expired_total", "counter", "Keys removed because their time had come.", s->expired},
+	    {"store_retry_keys", "gauge", "Retry keys that are remembered.", s->retry_keys},
+	    {"store_repeated_total", "counter", "Calls answered from retry keys.", s->repeated},
 	    {"store_torn_records", "gauge",
 	     "Unacknowledged records cut off at opening because their bytes were torn.", s->torn_records},
 	};
@@ -134,21 +230,6 @@ static void write_copies(FILE *f, const struct paste_store_stats *s)
 	for (int i = 0; i < PASTE_COPY_CAUSES; i++)
 		fprintf(f, "paste_copied_bytes_total{cause=\"%s\"} %" PRIu64 "\n",
 			paste_copy_cause_name((enum paste_copy_cause)i), s->copy_bytes[i]);
-}
-
-/* Label values: backslash, quote and line feed are escaped. */
-static void write_label(FILE *f, const char *name, const char *value, const char *behind)
-{
-	fprintf(f, "%s=\"", name);
-	for (; value && *value; value++) {
-		if (*value == '\\' || *value == '"')
-			fputc('\\', f);
-		if (*value == '\n')
-			fputs("\\n", f);
-		else
-			fputc(*value, f);
-	}
-	fprintf(f, "\"%s", behind);
 }
 
 static void write_identity(FILE *f, const struct paste_store_stats *s)
@@ -179,7 +260,10 @@ char *metrics_text(struct service *s, size_t *length)
 	paste_store_stats(s->store, &store);
 	paste_stack_stats(s->stack, &stack);
 	write_identity(f, &store);
+	write_process(f, s);
 	write_service(f, s);
+	write_latency(f, s);
+	write_tokens(f, s);
 	write_stack(f, &stack);
 	if (s->more_metrics)
 		s->more_metrics(s->more_arg, f);

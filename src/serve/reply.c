@@ -133,6 +133,10 @@ static char *put_status(char *at, uint16_t status)
 		return PUT(at, "HTTP/1.1 304 Not Modified\r\n");
 	case 400:
 		return PUT(at, "HTTP/1.1 400 Bad Request\r\n");
+	case 401:
+		return PUT(at, "HTTP/1.1 401 Unauthorized\r\n");
+	case 403:
+		return PUT(at, "HTTP/1.1 403 Forbidden\r\n");
 	case 404:
 		return PUT(at, "HTTP/1.1 404 Not Found\r\n");
 	case 405:
@@ -261,6 +265,11 @@ uint32_t reply_format(const struct reply *r, const struct reply_date *date, char
 		at = put_stream(at, r);
 	if (r->allow)
 		at = put_allow(at, r);
+	if (r->challenge) {
+		at = PUT(at, "WWW-Authenticate: ");
+		at = put_string(at, r->challenge);
+		at = PUT(at, "\r\n");
+	}
 	if (r->version && r->body != REPLY_SEQUENCE) {
 		at = PUT(at, "ETag: \"");
 		at = put_hex(at, r->version);

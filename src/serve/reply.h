@@ -39,10 +39,13 @@ struct reply {
 	bool head_only : 1; /* answers HEAD */
 	bool retry : 1;     /* Retry-After: 1 */
 	bool chunked : 1;   /* the body's length is not known */
+	bool writes : 1;    /* answers a request that changes something */
 	bool on_heap : 1;   /* bytes or slices are at `heap`, which is ours */
 	uint32_t slices;
 	const char *type;  /* Content-Type; NULL: none */
 	const char *allow; /* methods; NULL: not told */
+	const char *challenge; /* of 401 and 403: the value of WWW-Authenticate; NULL: none */
+	int64_t began_us;      /* monotonic, when the request was complete; 0: its time is not counted */
 	union {
 		const char *text;
 		void *heap;

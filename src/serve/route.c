@@ -15,6 +15,11 @@ static bool take_prefix(struct http_text *path, const char *prefix)
 	return true;
 }
 
+static bool is_path(struct http_text path, const char *text)
+{
+	return path.length == strlen(text) && !memcmp(path.at, text, path.length);
+}
+
 static int decode_name(struct http_text text, struct request *r, const char **why)
 {
 	int n = http_percent_decode(text, r->name, PASTE_KEY_MAX);
@@ -105,6 +110,8 @@ static const struct {
     [RESOURCE_STREAMS] = {"GET, HEAD, OPTIONS", {{HTTP_GET, NAMED_BY_QUERY}, {HTTP_HEAD, NAMED_BY_QUERY}}, 2},
     /* Scrapers may add parameters of their own. */
     [RESOURCE_METRICS] = {"GET, HEAD, OPTIONS", {{HTTP_GET, UINT32_MAX}, {HTTP_HEAD, UINT32_MAX}}, 2},
+    [RESOURCE_HEALTH] = {"GET, HEAD, OPTIONS", {{HTTP_GET, UINT32_MAX}, {HTTP_HEAD, UINT32_MAX}}, 2},
+    [RESOURCE_READY] = {"GET, HEAD, OPTIONS", {{HTTP_GET, UINT32_MAX}, {HTTP_HEAD, UINT32_MAX}}, 2},
     [RESOURCE_SERVER] = {"GET, HEAD, PUT, POST, DELETE, OPTIONS", {{HTTP_GET}}, 0},
 };
 
@@ -149,12 +156,16 @@ static int find_resource(struct http_text path, struct request *r, const char **
 	}
 	if (take_prefix(&path, "/log/"))
 		return route_log(path, r, why);
-	if (take_prefix(&path, "/kv") && !path.length) {
+	if (is_path(path, "/kv")) {
 		r->resource = RESOURCE_KEYS;
-	} else if (take_prefix(&path, "/log") && !path.length) {
+	} else if (is_path(path, "/log")) {
 		r->resource = RESOURCE_STREAMS;
-	} else if (take_prefix(&path, "/metrics") && !path.length) {
+	} else if (is_path(path, "/metrics")) {
 		r->resource = RESOURCE_METRICS;
+	} else if (is_path(path, "/healthz")) {
+		r->resource = RESOURCE_HEALTH;
+	} else if (is_path(path, "/readyz")) {
+		r->resource = RESOURCE_READY;
 	} else if (path.length && *path.at == '*') {
 		r->resource = RESOURCE_SERVER;
 	} else {

@@ -8,6 +8,8 @@
  *	/log/STREAM/SEQ      GET HEAD
  *	/log                 GET HEAD               the streams, by prefix
  *	/metrics             GET HEAD
+ *	/healthz             GET HEAD               it runs
+ *	/readyz              GET HEAD               it can store, and is not about to end
  *	*                    (OPTIONS alone)
  *
  * Each has OPTIONS, which tells the methods.
@@ -26,6 +28,8 @@ enum resource {
 	RESOURCE_ENTRY,
 	RESOURCE_STREAMS,
 	RESOURCE_METRICS,
+	RESOURCE_HEALTH,
+	RESOURCE_READY,
 	RESOURCE_SERVER, /* "*" */
 	RESOURCES,
 };

@@ -18,6 +18,9 @@ int service_open(const struct service_options *options, struct service **service
 	s->more_metrics = options->more_metrics;
 	s->more_arg = options->more_arg;
 	s->max_body = options->max_body ? options->max_body : 16 << 20;
+	s->tokens = options->tokens;
+	s->started_us = options->started_us;
+	s->version = options->version;
 	link_init(&s->all);
 	link_init(&s->bodies);
 	link_init(&s->rooms);
@@ -194,6 +197,28 @@ int service_turn(struct service *s, struct service_time now, const struct paste_
 		ret = service_answer(s);
 	} while (rounds_may_commit(s->rounds));
 	return ret;
+}
+
+void service_turned(struct service *s, int64_t now_us)
+{
+	for (int i = 0; i < SERVICE_KINDS; i++) {
+		if (s->turn_replies[i])
+			latency_add(&s->latency[i], (uint64_t)(now_us - s->now.monotonic_us), s->turn_replies[i]);
+		s->turn_replies[i] = 0;
+	}
+}
+
+const struct latency *service_latency(const struct service *s, enum service_kind kind)
+{
+	return &s->latency[kind];
+}
+
+struct tokens *service_change_tokens(struct service *s, struct tokens *tokens)
+{
+	struct tokens *before = s->tokens;
+
+	s->tokens = tokens;
+	return before;
 }
 
 void service_drain(struct service *s)

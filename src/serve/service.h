@@ -23,7 +23,9 @@
 
 #include "paste/stack.h"
 #include "paste/store.h"
+#include "serve/latency.h"
 #include "serve/rounds.h"
+#include "serve/tokens.h"
 
 #define SERVICE_BATCH 512 /* events a turn that make sense */
 #define SERVICE_STORE_COOKIE 1
@@ -46,6 +48,9 @@ struct service_options {
 	 * taking its replies) is given up.
 	 */
 	int64_t idle_us, request_us;
+	struct tokens *tokens; /* without one of them nothing is answered but /healthz and /readyz; NULL: everything is */
+	int64_t started_us;    /* monotonic; for GET /metrics */
+	const char *version;   /* of the program, the same; NULL: not told */
 };
 
 struct service_time {
@@ -59,7 +64,14 @@ struct service_stats {
 	uint64_t stalled;     /* times a connection was paused because its client did not take its replies */
 	uint64_t waited_room; /* times a body waited for buffers */
 	uint64_t timed_out;   /* connections ended because a request or its reply took too long */
+	uint64_t denied[2];   /* requests without a token that we know; with one that may only read */
 	uint32_t connections; /* now */
+};
+
+enum service_kind {
+	SERVICE_READ, /* GET, HEAD */
+	SERVICE_WRITE,
+	SERVICE_KINDS,
 };
 
 int service_open(const struct service_options *options, struct service **service, struct paste_error *err);
@@ -84,6 +96,14 @@ int service_answer(struct service *s);
 
 /* A whole turn, for an owner with this service alone. */
 int service_turn(struct service *s, struct service_time now, const struct paste_event *events, int n);
+
+/* The turn's replies are with the stack: for the times of requests, which are counted from when a request was complete until
+ * then. It is one more look at the clock in a turn; an owner who does not call it has no times of what a turn answers itself. */
+void service_turned(struct service *s, int64_t now_us);
+const struct latency *service_latency(const struct service *s, enum service_kind kind);
+
+/* Other tokens from now on. Those before are the owner's again. */
+struct tokens *service_change_tokens(struct service *s, struct tokens *tokens);
 
 /* Begin to end: close idle connections now, the others with their next reply. service_stats() tells when none
  * is left.

@@ -10,6 +10,7 @@
  *	entries.c     ranges of a stream's entries, and waiting for them
  *	job.c         changes that take many turns
  *	answer.c      the queue of replies of a connection
+ *	access.c      who may ask
  *	metrics.c     GET /metrics
  */
 #ifndef SERVE_SERVICE_INSIDE_H
@@ -83,6 +84,13 @@ struct connection {
 	int64_t since;  /* monotonic us: when what it waits for now began, or last made progress */
 };
 
+/* Of the request that is being answered; zeroes when there is none. */
+struct asked {
+	bool head;    /* the answer has no body */
+	bool writes;
+	bool counted; /* its time is */
+};
+
 struct service {
 	struct paste_stack *stack;
 	struct paste_store *store;
@@ -126,6 +134,12 @@ struct service {
 	struct request current;  /* being worked on */
 	struct query_text after; /* of that request, if it is for a list */
 	int64_t idle_us, request_us;
+	struct tokens *tokens;
+	int64_t started_us;
+	const char *version;
+	struct asked asked;
+	struct latency latency[SERVICE_KINDS];
+	uint32_t turn_replies[SERVICE_KINDS]; /* sent in the turn in which they were asked for */
 	struct service_stats stats;
 };
 
@@ -216,6 +230,11 @@ void answer_drop_all(struct service *s, struct connection *c);
 /* Send what may leave. */
 void answer_flush(struct service *s, struct connection *c);
 void answer_list(struct service *s, struct connection *c); /* look at it in this turn */
+
+/* access.c */
+/* 0, or 401 or 403: this request may not be answered. `known`: the current request's resource is. */
+int access_check(struct service *s, const struct http_request *http, bool known);
+const char *access_challenge(bool was_sent, int status); /* the value of WWW-Authenticate */
 
 /* metrics.c: the text, on the heap; NULL if out of memory. */
 char *metrics_text(struct service *s, size_t *length);

@@ -114,6 +114,13 @@ static const struct {
 	     "an entry is named by a decimal number from 1\n"
 	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
 	     "an entry is named by a decimal number from 1\n" NOWHERE},
+    {"a refusal of HEAD has no body",
+     "HEAD /nope HTTP/1.1\r\n" H "\r\n"
+     "HEAD /log/s/0x HTTP/1.1\r\n" H "\r\n"
+     "GET /kv/a HTTP/1.1\r\n" H "\r\n",
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 72\r\n\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"},
     {"a bad escape and an unknown parameter are refused, the connection goes on",
      "GET /kv/%zz HTTP/1.1\r\n" H "\r\n"
      "GET /kv/a?x=1 HTTP/1.1\r\n" H "\r\n",
@@ -582,6 +589,8 @@ static void metrics_are_well_formed(void **state)
 		/* Each has its type before it. */
 		char type[130];
 		sprintf(type, "# TYPE %s ", name);
+		if (strstr(name, "_request_seconds_"))
+			strcpy(type, "# TYPE paste_http_request_seconds histogram\n");
 		assert_non_null(strstr(body, type));
 	}
 	assert_non_null(strstr(body, "paste_http_requests_total 1\n"));

@@ -104,7 +104,7 @@ class Serve(unittest.TestCase):
             self.assertEqual(s.recv(100), b'')
             check(PST, self.region)
         service = self.start()
-        self.assertIn('last time closed clean', service.said())
+        self.assertIn('last_time="closed clean"', service.said())
         self.assertEqual(service.end(), 0)
 
     def test_a_request_under_way_is_still_answered(self):
