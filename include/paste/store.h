@@ -211,6 +211,11 @@ struct paste_damage {
 	bool repaired;     /* a single flipped bit in metadata, put right in memory */
 };
 
+/* What is known to be damaged so far, found at opening, by reading, by scrubbing or checking: how many items from the
+ * `from`-th on `report` was called for. */
+size_t paste_store_damage(struct paste_store *s, size_t from, void (*report)(void *arg, const struct paste_damage *),
+			  void *arg);
+
 /* Read and verify everything: values, ownership, both superblocks. Calls `report` for each item (those found at open
  * first). Returns the number of unrepaired items or a negative errno. */
 int64_t paste_store_check(struct paste_store *s, void (*report)(void *arg, const struct paste_damage *), void *arg);

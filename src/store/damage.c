@@ -31,6 +31,16 @@ void damage_note(struct paste_store *s, uint64_t offset, bool repaired, const ch
 	s->damage[s->damage_count++] = item;
 }
 
+size_t paste_store_damage(struct paste_store *s, size_t from, void (*report)(void *arg, const struct paste_damage *),
+			  void *arg)
+{
+	size_t told = 0;
+
+	for (size_t i = from; i < s->damage_count; i++, told++)
+		report(arg, &s->damage[i]);
+	return told;
+}
+
 void damage_note_missing(struct paste_store *s, const struct stream *st, const char *name)
 {
 	for (uint64_t i = st->first; i < st->next;) {
