@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pst check: read a region whole, and name everything in it that is damaged. */
 #include "cli/cli.h"
+#include "cli/control_client.h"
 #include "cli/json.h"
+#include "cli/json_read.h"
 #include "paste/store.h"
 
 #include <errno.h>
@@ -37,11 +39,12 @@ static void report(void *arg, const struct paste_damage *damage)
 	json_end_object(f->json);
 }
 
-static void summarize(const struct findings *f, const char *path, const struct paste_store_stats *s)
+static void summarize(const struct findings *f, const char *path, const struct paste_store_stats *s, bool live)
 {
 	if (f->json) {
 		json_end_list(f->json);
 		json_bool(f->json, "sound", !f->damaged && !f->repaired);
+		json_bool(f->json, "live", live);
 		json_unsigned(f->json, "damaged", f->damaged);
 		json_unsigned(f->json, "repaired", f->repaired);
 		json_unsigned(f->json, "keys", s->keys);
@@ -53,8 +56,68 @@ static void summarize(const struct findings *f, const char *path, const struct p
 	printf("%s: %s: ", path, f->damaged || f->repaired ? "damage" : "sound");
 	if (f->damaged || f->repaired)
 		printf("%" PRIu64 " damaged, %" PRIu64 " repaired in memory; ", f->damaged, f->repaired);
-	printf("%" PRIu64 " keys, %" PRIu64 " streams with %" PRIu64 " entries\n", s->keys, s->streams,
-	       s->entries);
+	printf("%" PRIu64 " keys, %" PRIu64 " streams with %" PRIu64 " entries%s\n", s->keys, s->streams,
+	       s->entries, live ? "; it is being served: every value was read, whose every buffer is was not looked at" : "");
+}
+
+/* What a service that checks its own region has said so far. */
+struct live {
+	const char *path;
+	struct json *json; /* NULL: lines for people */
+	bool progress, done, sound;
+};
+
+static void tell_progress(const struct live *l, const struct json_table *t)
+{
+	uint64_t at = json_find_unsigned(t, "progress"), of = json_find_unsigned(t, "of");
+
+	if (l->progress && of)
+		fprintf(stderr, "\r%3" PRIu64 " %% of %" PRIu64 " values%s \r", 100 * (at < of ? at : of) / of, of,
+			json_find_unsigned(t, "passes_left") > 1 ? ", to be read again" : "");
+}
+
+static void copy_item(const struct live *l, const struct json_table *t)
+{
+	bool repaired = !strcmp(json_find(t, "repaired"), "true");
+	struct paste_damage damage = {.offset = json_find_unsigned(t, "offset"), .repaired = repaired};
+	struct findings f = {.json = l->json};
+
+	snprintf(damage.what, sizeof(damage.what), "%s", json_find(t, "what"));
+	report(&f, &damage);
+}
+
+static void copy_result(struct live *l, const struct json_table *t)
+{
+	struct findings f = {l->json, json_find_unsigned(t, "damaged"), json_find_unsigned(t, "repaired")};
+	struct paste_store_stats s = {.keys = json_find_unsigned(t, "keys"),
+				      .streams = json_find_unsigned(t, "streams"),
+				      .entries = json_find_unsigned(t, "entries")};
+
+	l->done = true;
+	l->sound = !strcmp(json_find(t, "sound"), "true");
+	summarize(&f, l->path, &s, true);
+}
+
+static int live_lines(struct live *l, char *text)
+{
+	for (char *line = text, *end; *line; line = end + 1) {
+		struct json_table t;
+
+		end = strchr(line, '\n');
+		if (!end)
+			return -EPROTO;
+		int rc = json_read(&t, line, (size_t)(end - line));
+		if (rc == 0 && json_find(&t, "what")[0])
+			copy_item(l, &t);
+		else if (rc == 0 && json_find(&t, "sound")[0])
+			copy_result(l, &t);
+		else if (rc == 0)
+			tell_progress(l, &t);
+		json_free(&t);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 static int check(const char *path, bool as_json)
@@ -76,13 +139,44 @@ static int check(const char *path, bool as_json)
 	int64_t left = paste_store_check(store, report, &findings);
 	paste_store_stats(store, &stats);
 	paste_store_close(store);
-	summarize(&findings, path, &stats);
+	summarize(&findings, path, &stats, false);
 	if (left < 0) {
 		fprintf(stderr, "pst check: %s could not be read to its end: %s\n", path,
 			strerror((int)-left));
 		return CLI_USAGE;
 	}
 	return left || findings.damaged || findings.repaired ? CLI_FAILED : CLI_OK;
+}
+
+/* The service that has it open looks itself. Lines, each a JSON object. -1: it does not answer. */
+static int check_live(const char *path, bool as_json)
+{
+	struct paste_error error = {{0}};
+	struct control_client client;
+	struct json json = {.out = stdout};
+	struct live live = {.path = path, .json = as_json ? &json : NULL, .progress = isatty(STDERR_FILENO)};
+
+	if (control_connect(path, &client, &error) < 0)
+		return -1;
+	if (as_json) {
+		json_object(&json, NULL);
+		json_string(&json, "path", path);
+		json_list(&json, "items");
+	}
+	int rc = control_send(&client, "check", &error);
+	while (rc == 0 && (rc = control_next(&client, &error)) >= 0) {
+		int more = rc;
+
+		rc = live_lines(&live, client.text);
+		if (!more)
+			break;
+	}
+	control_disconnect(&client);
+	if (rc < 0 || !live.done) {
+		fprintf(stderr, "pst check: %s: %s\n", path, rc < 0 && error.text[0] ? error.text : "no answer that is understood");
+		return CLI_USAGE;
+	}
+	return live.sound ? CLI_OK : CLI_FAILED;
 }
 
 int cmd_check(int argc, char **argv)
@@ -102,8 +196,11 @@ int cmd_check(int argc, char **argv)
 		return CLI_USAGE;
 	/* What changes while it is read would look damaged. */
 	int held = cli_hold(path, DEAD_WRITER_MS);
+	int told = held == -EBUSY ? check_live(path, as_json) : -1;
+	if (told >= 0)
+		return told;
 	if (held == -EBUSY) {
-		fprintf(stderr, "pst check: %s: a process is writing it; stop that first\n", path);
+		fprintf(stderr, "pst check: %s: a process is writing it, and it cannot be asked; stop that first\n", path);
 		return CLI_USAGE;
 	}
 	int status = check(path, as_json);

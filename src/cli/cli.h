@@ -37,8 +37,9 @@ int cmd_check(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_port(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 
-extern const char help_create[], help_info[], help_check[], help_serve[], help_bench[], help_port[];
+extern const char help_create[], help_info[], help_check[], help_serve[], help_bench[], help_port[], help_top[];
 
 /* Say on stderr what is wrong with the command line, and where it is explained. Returns CLI_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

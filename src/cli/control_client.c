@@ -102,7 +102,7 @@ void control_disconnect(struct control_client *client)
 
 static int gone(struct paste_error *err, ssize_t n)
 {
-	if (n == 0)
+	if (n == 0 || errno == EPIPE || errno == ECONNRESET)
 		return paste_fail(err, -ECONNRESET, "the service went away");
 	if (errno == EAGAIN)
 		return paste_fail(err, -ETIMEDOUT, "the service did not answer within %d s",

@@ -36,14 +36,15 @@ const char help_info[] =
 const char help_check[] =
     "usage: pst check PATH [--json]\n"
     "\n"
-    "Read everything in a region, verify every checksum and whose every buffer is. Each damaged item is\n"
+    "Read everything in a region, verify every checksum and whose every buffer is. Of a region that is\n"
+    "being served, the service itself reads and verifies every value, beside its load. Each damaged item is\n"
     "named: key, or stream and sequence number, and offset. `repaired` is a single flipped bit in metadata\n"
     "that was put right in memory; nothing is written to the region.\n"
     "\n"
     "  --json              the same as one JSON object\n"
     "\n"
     "exit status: 0 sound; 1 damage (repaired items count); 2 wrong usage, not a region, cannot be read\n"
-    "             to its end, or in use\n"
+    "             to its end, or in use by a process that cannot be asked\n"
     "\n"
     "example: pst check /var/lib/paste/first\n";
 
@@ -64,13 +65,18 @@ const char help_serve[] =
     "                      all else on the interface stays with the kernel\n"
     "  --bare-sums         --xdp: accept checksums that a sender on this machine left to a device; on a\n"
     "                      veth they are accepted in any case\n"
-    "  --public            allow an address that is not loopback: there is no authentication\n"
+    "  --token-file FILE   HTTP only for who has a token: lines `TOKEN rw|ro [NAME]`, tokens of 16 to 128\n"
+    "                      letters, digits and -._~+/=, sent as `Authorization: Bearer TOKEN`. SIGHUP reads\n"
+    "                      FILE again. /healthz and /readyz need none; --udp knows no tokens\n"
+    "  --public            allow an address that is not loopback: nothing here is encrypted, and without\n"
+    "                      --token-file everybody may read and write\n"
     "  --max-body SIZE     larger bodies are answered 413; 16M if not given\n"
     "  --connections N     at most so many at once; 16384, or what the limit of open files allows\n"
     "  --idle-timeout S    close a connection on which nothing is asked for so many seconds; 75 if not given,\n"
     "                      0: never\n"
     "  --request-timeout S give a request up whose head, or next 4 KiB of body, does not come so long, or\n"
     "                      whose reply is not taken; 30 if not given, 0: never\n"
+    "  --scrub HOURS       read and verify every value once in so many hours; 24 if not given, 0: do not\n"
     "  --spin              never sleep while waiting: shorter latencies, one core busy\n"
     "  --hugepages         `file`: hold the region in huge pages if enough are free (vm.nr_hugepages)\n"
     "\n"
@@ -82,10 +88,24 @@ const char help_serve[] =
     "  DELETE /log/STREAM?before=SEQ give entries up\n"
     "  GET /log?prefix=P             list streams\n"
     "  GET /metrics                  counters, for Prometheus\n"
+    "  GET /healthz, /readyz         it runs; it can store and is not about to end\n"
     "\n"
     "exit status: 0 closed clean; 1 not opened, not listening, or the medium failed; 2 wrong usage\n"
     "\n"
     "example: pst serve /var/lib/paste/first --http 127.0.0.1:8080\n";
+
+const char help_top[] =
+    "usage: pst top PATH [--interval SECONDS] [--once]\n"
+    "\n"
+    "Watch a running service: rates, times of requests, fill, log, cleaner, copies by cause, damage. PATH\n"
+    "is the region that it serves. On a terminal the view is renewed, else one follows the other.\n"
+    "\n"
+    "  --interval SECONDS  between two looks, 1 if not given\n"
+    "  --once              one view\n"
+    "\n"
+    "exit status: 0 with --once; 1 there is no service, or it ended; 2 wrong usage\n"
+    "\n"
+    "example: pst top /var/lib/paste/first\n";
 
 const char help_bench[] =
     "usage: pst bench URL [-c CONNECTIONS] [-d SECONDS | -n REQUESTS] [--size BYTES] [--keys N]\n"

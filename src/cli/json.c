@@ -29,8 +29,10 @@ static void begin_value(struct json *j, const char *key)
 {
 	if (j->filled)
 		putc(',', j->out);
-	if (j->depth)
+	if (j->depth && !j->flat)
 		next_line(j);
+	else if (j->filled && j->flat)
+		putc(' ', j->out);
 	if (key) {
 		write_quoted(j->out, key);
 		fputs(": ", j->out);
@@ -49,12 +51,14 @@ static void begin_nested(struct json *j, const char *key, char bracket)
 static void end_nested(struct json *j, char bracket)
 {
 	j->depth--;
-	if (j->filled)
+	if (j->filled && !j->flat)
 		next_line(j);
 	putc(bracket, j->out);
 	j->filled = true;
-	if (!j->depth)
+	if (!j->depth) {
 		putc('\n', j->out);
+		j->filled = false; /* what follows is a text of its own */
+	}
 }
 
 void json_object(struct json *j, const char *key)

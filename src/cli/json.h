@@ -14,6 +14,7 @@ struct json {
 	FILE *out;
 	unsigned int depth;
 	bool filled; /* something stands already in the object or list that is open */
+	bool flat;   /* all on one line */
 };
 
 void json_object(struct json *j, const char *key);

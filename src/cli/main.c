@@ -7,6 +7,7 @@ const struct cli_command cli_commands[] = {
     {"create", cmd_create, "make a region", help_create},
     {"info", cmd_info, "say what a region is and holds", help_info},
     {"check", cmd_check, "read everything in a region and verify it", help_check},
+    {"top", cmd_top, "watch what a running service does", help_top},
     {"serve", cmd_serve, "serve keys and streams of a region over HTTP", help_serve},
     {"bench", cmd_bench, "load a service, and prove what it acknowledged", help_bench},
     {"port", cmd_port, "say what a network interface can do for a region", help_port},

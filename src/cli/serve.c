@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pst serve: the durable HTTP service on a region, over kernel sockets. */
 #include "cli/cli.h"
+#include "cli/logfmt.h"
 #include "cli/serve_run.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,20 +14,28 @@
 static void tell_recovery(const struct serve *o)
 {
 	struct paste_store_stats s;
+	struct line l;
 
 	paste_store_stats(o->store, &s);
-	fprintf(stderr,
-		"pst serve: %s: %s (survives %s), last time %s, opened in %.1f ms: %" PRIu64 " keys, %" PRIu64
-		" streams, %" PRIu64 " entries; %" PRIu64 " from the checkpoint, %" PRIu64
-		" records after it, %" PRIu64 " torn records\n",
-		o->options.path, s.medium, s.survives, s.clean ? "closed clean" : "not closed",
-		(double)s.recovery_us / 1000, s.keys, s.streams, s.entries, s.recovered_entries,
-		s.recovered_records, s.torn_records);
-	if (s.damage)
-		fprintf(stderr,
-			"pst serve: %s: %" PRIu64
-			" damaged items, which are not served; 'pst check' names them\n",
-			o->options.path, s.damage);
+	line_begin(&l, LINE_INFO, "region opened");
+	line_text(&l, "path", o->options.path);
+	line_text(&l, "medium", s.medium);
+	line_text(&l, "survives", s.survives);
+	line_text(&l, "last_time", s.clean ? "closed clean" : "not closed");
+	line_real(&l, "ms", (double)s.recovery_us / 1000);
+	line_number(&l, "keys", s.keys);
+	line_number(&l, "streams", s.streams);
+	line_number(&l, "entries", s.entries);
+	line_number(&l, "from_checkpoint", s.recovered_entries);
+	line_number(&l, "records_after_it", s.recovered_records);
+	line_number(&l, "torn_records", s.torn_records);
+	line_end(&l);
+	if (!s.damage)
+		return;
+	line_begin(&l, LINE_WARN, "there are damaged items, which are not served; 'pst check' names them");
+	line_text(&l, "path", o->options.path);
+	line_number(&l, "items", s.damage);
+	line_end(&l);
 }
 
 static int watch_signals(struct serve *o)
@@ -37,6 +45,7 @@ static int watch_signals(struct serve *o)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	o->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -54,7 +63,9 @@ static int open_all(struct serve *o, struct paste_error *err)
 	rc = serve_open_transports(o, err);
 	if (rc < 0)
 		return rc;
-	rc = rounds_init(&o->rounds, o->store, err);
+	rc = o->options.token_file ? serve_load_tokens(o->options.token_file, &o->tokens, err) : 0;
+	if (rc == 0)
+		rc = rounds_init(&o->rounds, o->store, err);
 	if (rc < 0)
 		return rc;
 	struct service_options service = {
@@ -66,6 +77,9 @@ static int open_all(struct serve *o, struct paste_error *err)
 	    .max_body = o->options.max_body,
 	    .idle_us = o->options.idle_us,
 	    .request_us = o->options.request_us,
+	    .tokens = o->tokens,
+	    .started_us = o->started_us,
+	    .version = PST_VERSION,
 	};
 	rc = service_open(&service, &o->service, err);
 	if (rc < 0)
@@ -84,32 +98,57 @@ static int close_all(struct serve *o)
 	free(o->full_path);
 	if (o->service)
 		service_close(o->service);
+	tokens_free(o->tokens);
 	serve_close_transports(o);
 	if (o->signals >= 0)
 		close(o->signals);
-	return o->store ? paste_store_close(o->store) : 0;
+	int rc = o->store ? paste_store_close(o->store) : 0;
+	notify_close(&o->notify);
+	return rc;
+}
+
+static void tell_ready(struct serve *o)
+{
+	struct line l;
+
+	printf("ready%s%s%s%s\n", o->bound[0] ? " http=" : "", o->bound, o->udp.bound[0] ? " udp=" : "",
+	       o->udp.bound);
+	fflush(stdout);
+	line_begin(&l, LINE_INFO, "ready");
+	line_text(&l, "path", o->options.path);
+	if (o->bound[0])
+		line_text(&l, "http", o->bound);
+	if (o->udp.bound[0])
+		line_text(&l, "udp", o->udp.bound);
+	line_text(&l, "tokens", !o->bound[0] ? "-" : o->tokens ? "needed" : "none");
+	line_end(&l);
+	notify_say(&o->notify, "READY=1\nSTATUS=serving");
 }
 
 int cmd_serve(int argc, char **argv)
 {
-	struct serve o = {.signals = -1, .started_us = serve_clocks().monotonic_us};
+	struct serve o = {.signals = -1, .notify = {-1}, .started_us = serve_clocks().monotonic_us};
 	struct paste_error error = {{0}};
 	int status = serve_parse_options(argc, argv, &o.options);
 
 	if (status != CLI_OK)
 		return status;
 	serve_choose_connections(&o.options);
+	notify_open(&o.notify);
 	if (open_all(&o, &error) < 0) {
 		close_all(&o);
-		return cli_fail("serve", CLI_FAILED, error.text);
+		line_event(LINE_ERROR, error.text, "path", o.options.path);
+		return CLI_FAILED;
 	}
-	printf("ready%s%s%s%s\n", o.bound[0] ? " http=" : "", o.bound, o.udp.bound[0] ? " udp=" : "",
-	       o.udp.bound);
-	fflush(stdout);
+	tell_ready(&o);
 
 	int rc = serve_run(&o), failed = service_error(o.service);
 	int closed = close_all(&o);
+	struct line l;
+	line_begin(&l, closed < 0 ? LINE_ERROR : LINE_INFO, closed < 0 ? "not closed clean" : "region closed");
+	line_text(&l, "path", o.options.path);
 	if (closed < 0)
-		fprintf(stderr, "pst serve: %s: closing: %s\n", o.options.path, strerror(-closed));
+		line_text(&l, "error", strerror(-closed));
+	line_end(&l);
 	return rc < 0 || failed || closed < 0 ? CLI_FAILED : CLI_OK;
 }

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/info_write.h"
 #include "cli/json.h"
+#include "cli/logfmt.h"
 #include "cli/serve_run.h"
 
 /* After the medium failed, the counters count changes that will never be durable. */
@@ -53,6 +54,26 @@ static void write_service(struct json *j, const struct serve *o)
 	json_end_object(j);
 }
 
+static void write_bins(struct json *j, const char *name, const struct latency *l)
+{
+	json_object(j, name);
+	json_unsigned(j, "count", l->count);
+	json_unsigned(j, "sum_us", l->sum_us);
+	json_list(j, "bins");
+	for (int i = 0; i < LATENCY_BINS; i++)
+		json_unsigned(j, NULL, l->bins[i]);
+	json_end_list(j);
+	json_end_object(j);
+}
+
+static void write_latency(struct json *j, const struct serve *o)
+{
+	json_object(j, "latency");
+	write_bins(j, "read", service_latency(o->service, SERVICE_READ));
+	write_bins(j, "write", service_latency(o->service, SERVICE_WRITE));
+	json_end_object(j);
+}
+
 static void write_stack(struct json *j, const struct serve *o)
 {
 	struct paste_stack_stats s;
@@ -90,6 +111,10 @@ static void write_space(struct json *j, const struct paste_store_stats *s)
 	json_unsigned(j, "buffers", s->buffers);
 	json_unsigned(j, "buffers_free", s->buffers_free);
 	json_unsigned(j, "damage", s->damage);
+	json_unsigned(j, "scrub_passes", s->scrub_passes);
+	json_unsigned(j, "scrub_entries", s->scrub_entries);
+	json_unsigned(j, "scrub_total", s->scrub_total);
+	json_unsigned(j, "scrub_damage", s->scrub_damage);
 }
 
 static void write_work(struct json *j, const struct paste_store_stats *s)
@@ -125,7 +150,7 @@ static void write_work(struct json *j, const struct paste_store_stats *s)
 static int answer_stats(void *arg, const char *argument, FILE *out, struct paste_error *err)
 {
 	const struct serve *o = arg;
-	struct json j = {.out = out};
+	struct json j = {.out = out, .flat = true};
 	struct paste_store_stats store;
 	int rc = still_true(o, err);
 
@@ -138,6 +163,7 @@ static int answer_stats(void *arg, const char *argument, FILE *out, struct paste
 	json_unsigned(&j, "time_us", (uint64_t)serve_clocks().monotonic_us);
 	json_unsigned(&j, "started_us", (uint64_t)o->started_us);
 	write_service(&j, o);
+	write_latency(&j, o);
 	write_stack(&j, o);
 	json_object(&j, "store");
 	write_space(&j, &store);
@@ -175,6 +201,7 @@ static int open_control(struct serve *o, struct paste_error *err)
 	control_set_gate(o->control, &(struct control_gate){gate_commit, gate_durable, o});
 	control_register(o->control, "info", answer_info, o);
 	control_register(o->control, "stats", answer_stats, o);
+	serve_register_check(o);
 	rc = paste_stack_watch(o->stack, control_fd(o->control), SERVE_CONTROL_COOKIE);
 	if (rc < 0) {
 		control_close(o->control);
@@ -190,6 +217,5 @@ void serve_open_control(struct serve *o)
 
 	o->full_path = realpath(o->options.path, NULL);
 	if (open_control(o, &error) < 0)
-		fprintf(stderr, "pst serve: %s: no control socket (pst info, top and check cannot ask): %s\n",
-			o->options.path, error.text);
+		line_event(LINE_WARN, "no control socket: pst info, top and check cannot ask", "error", error.text);
 }

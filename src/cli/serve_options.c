@@ -22,6 +22,8 @@ static bool parse_seconds(const char *text, int64_t *us)
 	return true;
 }
 
+#define SCRUB_HOURS 24
+
 static int parse(int argc, char **argv, struct serve_options *o)
 {
 	static const struct option longs[] = {
@@ -29,8 +31,11 @@ static int parse(int argc, char **argv, struct serve_options *o)
 	    {"max-body", required_argument, NULL, 'm'},    {"spin", no_argument, NULL, 's'},
 	    {"connections", required_argument, NULL, 'c'}, {"hugepages", no_argument, NULL, 'h'},
 	    {"udp", required_argument, NULL, 'u'},         {"xdp", required_argument, NULL, 'x'},
-	    {"bare-sums", no_argument, NULL, 'b'},         {NULL},
+	    {"bare-sums", no_argument, NULL, 'b'},
+	    {"token-file", required_argument, NULL, 't'},
+	    {"scrub", required_argument, NULL, 'S'},         {NULL},
 	};
+	double hours;
 	int option;
 
 	opterr = 0;
@@ -51,6 +56,14 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			break;
 		case 'b':
 			o->bare_sums = true;
+			break;
+		case 't':
+			o->token_file = optarg;
+			break;
+		case 'S':
+			if (!cli_parse_fraction(optarg, 0, 100000, &hours))
+				return cli_usage("serve", "--scrub '%s' is not a number of hours, or 0", optarg);
+			o->scrub_us = (uint64_t)(hours * 3600e6);
 			break;
 		case 'p':
 			o->is_public = true;
@@ -149,7 +162,7 @@ static int check_loopback(const struct serve_options *o)
 
 int serve_parse_options(int argc, char **argv, struct serve_options *o)
 {
-	*o = (struct serve_options){.http = "127.0.0.1:8080"};
+	*o = (struct serve_options){.http = "127.0.0.1:8080", .scrub_us = SCRUB_HOURS * 3600000000ull};
 	int status = parse(argc, argv, o);
 
 	if (status != CLI_OK)

@@ -17,6 +17,8 @@ struct serve_options {
 	bool bare_sums;
 	bool is_public; /* addresses that are not loopback are meant */
 	bool spin, hugepages;
+	const char *token_file; /* NULL: everybody may */
+	uint64_t scrub_us;      /* how long a pass may take; 0: none */
 	uint64_t max_body, connections; /* 0: not given */
 	int64_t idle_us, request_us;    /* 0: not given; SERVICE_NEVER */
 };

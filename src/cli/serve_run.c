@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The loop of `pst serve`. */
 #include "cli/cli.h"
+#include "cli/logfmt.h"
 #include "cli/serve_run.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -10,6 +12,7 @@
 
 #define DRAIN_US 10000000 /* how long clients may take to end after SIGTERM */
 #define BLOCK_US 1000000  /* the longest sleep of an idle loop */
+#define LIFE_US 2000000   /* between two signs of life */
 #define IDLE_SPINS 256    /* empty polls between two looks at maintenance, when spinning */
 
 struct service_time serve_clocks(void)
@@ -24,17 +27,31 @@ struct service_time serve_clocks(void)
 
 static void begin_to_drain(struct serve *o, int64_t now)
 {
-	struct signalfd_siginfo info;
-
-	while (read(o->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		;
-	if (o->draining)
+	if (o->draining) {
 		o->drain_until = now; /* a second signal: at once */
-	else
-		o->drain_until = now + DRAIN_US;
+		return;
+	}
+	line_event(LINE_INFO, "told to end: no new connections, the others end with their next answer", NULL, NULL);
+	notify_say(&o->notify, "STOPPING=1");
+	o->drain_until = now + DRAIN_US;
 	o->draining = true;
 	service_drain(o->service);
 	serve_udp_drain(&o->udp);
+}
+
+static void handle_signals(struct serve *o, int64_t now)
+{
+	struct signalfd_siginfo info;
+	bool end = false, reload = false;
+
+	while (read(o->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		end |= info.ssi_signo != SIGHUP;
+		reload |= info.ssi_signo == SIGHUP;
+	}
+	if (reload)
+		serve_reload_tokens(o);
+	if (end)
+		begin_to_drain(o, now);
 }
 
 static bool is_drained(const struct serve *o, int64_t now)
@@ -50,11 +67,15 @@ static void tell_failure(struct serve *o, int error)
 	if (o->failure_told)
 		return;
 	o->failure_told = true;
-	fprintf(
-	    stderr,
-	    "pst serve: %s: the medium has failed: %s; nothing is stored any more, what was stored is still "
-	    "served. Stop, repair the medium, start again\n",
-	    o->options.path, strerror(-error));
+	struct line l;
+	char text[160];
+
+	snprintf(text, sizeof(text), "the medium has failed: %s", strerror(-error));
+	line_begin(&l, LINE_ERROR, text);
+	line_text(&l, "path", o->options.path);
+	line_text(&l, "hint",
+		 "nothing is stored any more, what was stored is still served; stop, repair the medium, start again");
+	line_end(&l);
 }
 
 /* 1: there is more to do, 0: the loop may sleep. */
@@ -89,6 +110,15 @@ static int answer_all(struct serve *o)
 	return udp && soon <= 0 ? 1 : soon > 0 ? soon : 0;
 }
 
+/* For a watchdog, if there is one. */
+static void show_life(struct serve *o, int64_t now)
+{
+	if (now < o->watchdog_at)
+		return;
+	o->watchdog_at = now + LIFE_US;
+	notify_say(&o->notify, "WATCHDOG=1");
+}
+
 int serve_run(struct serve *o)
 {
 	struct paste_event events[SERVICE_BATCH];
@@ -103,7 +133,7 @@ int serve_run(struct serve *o)
 			n = paste_stack_poll(o->stack, events, SERVICE_BATCH, o->options.spin ? 0 : sleep_us);
 		}
 		if (n < 0) {
-			fprintf(stderr, "pst serve: polling the sockets: %s\n", strerror(-n));
+			line_event(LINE_ERROR, "polling the sockets failed", "error", strerror(-n));
 			return n;
 		}
 		struct service_time now = serve_clocks();
@@ -112,27 +142,33 @@ int serve_run(struct serve *o)
 			if (events[i].type != PASTE_EVENT_FD)
 				continue;
 			if (events[i].cookie == SERVE_SIGNAL_COOKIE)
-				begin_to_drain(o, now.monotonic_us);
+				handle_signals(o, now.monotonic_us);
 			control_asks |= events[i].cookie == SERVE_CONTROL_COOKIE;
 		}
 
 		service_take(o->service, now, events, n);
 		datagrams = serve_udp_take(&o->udp);
+		bool idle = n == 0 && datagrams == 0;
 		int soon = datagrams < 0 ? datagrams : answer_all(o);
 		if (soon < 0) {
-			fprintf(stderr, "pst serve: receiving datagrams: %s\n", strerror(-soon));
+			line_event(LINE_ERROR, "receiving datagrams failed", "error", strerror(-soon));
 			return soon;
 		}
+		if (!idle)
+			service_turned(o->service, serve_clocks().monotonic_us);
 		if (control_asks)
 			control_work(o->control);
 		if (o->draining && is_drained(o, now.monotonic_us))
 			return 0;
 
-		bool idle = n == 0 && datagrams == 0;
 		empty = idle ? empty + 1 : 0;
 		int more = 0;
 		if (!o->options.spin || !idle || empty % IDLE_SPINS == 0)
 			more = maintain(o, idle);
 		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0 : soon || o->draining ? SERVICE_SOON_US : BLOCK_US;
+		int64_t scrub_at = serve_scrub(o, now.monotonic_us);
+		if (scrub_at < now.monotonic_us + sleep_us)
+			sleep_us = scrub_at > now.monotonic_us ? scrub_at - now.monotonic_us : 0;
+		show_life(o, now.monotonic_us);
 	}
 }

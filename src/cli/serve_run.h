@@ -7,12 +7,15 @@
  *	serve_transport.c  what it is reached by: limits, sockets, listening
  *	serve_control.c    what it answers on its control socket
  *	serve_udp.c        --udp
+ *	serve_tokens.c     who may ask
+ *	serve_scrub.c      looking for damage, in the background or for `pst check`
  *	serve_run.c        the loop: one for all transports and services, one commit a turn
  */
 #ifndef CLI_SERVE_RUN_H
 #define CLI_SERVE_RUN_H
 
 #include "cli/control.h"
+#include "cli/notify.h"
 #include "cli/serve_options.h"
 #include "paste/stack.h"
 #include "paste/store.h"
@@ -33,8 +36,12 @@ struct serve {
 	struct serve_udp udp;
 	char bound[128]; /* where HTTP is served, "HOST:PORT" */
 	int signals;     /* a signalfd */
+	struct tokens *tokens; /* NULL: everybody may */
+	struct notify notify;
 	bool draining, failure_told;
 	int64_t started_us, drain_until; /* monotonic */
+	int64_t scrub_at, watchdog_at;   /* when the next step, the next sign of life is due */
+	size_t damage_told;
 };
 
 /* serve_transport.c */
@@ -46,6 +53,15 @@ void serve_close_transports(struct serve *o);
 /* serve_control.c: opened when the stack is; other sections are registered with o->control, if there is one.
  * No socket is no failure: it is told, and the service runs without. */
 void serve_open_control(struct serve *o);
+
+/* serve_tokens.c: read the file; at SIGHUP, keep the old ones if it is no good. */
+int serve_load_tokens(const char *file, struct tokens **tokens, struct paste_error *err);
+void serve_reload_tokens(struct serve *o);
+
+/* serve_scrub.c: a bounded step of reading and verifying all values, if one is due. When the next one is. */
+int64_t serve_scrub(struct serve *o, int64_t now);
+/* The same because somebody wants to know now: control requests "check". */
+void serve_register_check(struct serve *o);
 
 /* serve_run.c */
 struct service_time serve_clocks(void);

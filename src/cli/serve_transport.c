@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What `pst serve` is reached by. */
 #include "cli/cli.h"
+#include "cli/logfmt.h"
 #include "cli/serve_run.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -24,6 +24,16 @@ static uint64_t raise_descriptor_limit(void)
 						      : OTHER_DESCRIPTORS;
 }
 
+static void tell_limit(uint64_t wanted, uint64_t possible)
+{
+	struct line l;
+
+	line_begin(&l, LINE_WARN, "the limit of open files allows fewer connections (ulimit -Hn)");
+	line_number(&l, "wanted", wanted);
+	line_number(&l, "possible", possible);
+	line_end(&l);
+}
+
 void serve_choose_connections(struct serve_options *o)
 {
 	uint64_t possible = raise_descriptor_limit();
@@ -31,9 +41,7 @@ void serve_choose_connections(struct serve_options *o)
 	if (!o->connections)
 		o->connections = possible < 16384 ? possible : 16384;
 	else if (o->connections > possible)
-		fprintf(stderr,
-			"pst serve: the limit of open files allows %" PRIu64 " connections (ulimit -Hn)\n",
-			possible);
+		tell_limit(o->connections, possible);
 }
 
 int serve_open_transports(struct serve *o, struct paste_error *err)

@@ -160,6 +160,10 @@ class Region(unittest.TestCase):
         with Served(self.path) as s:
             s.put('key', b'value')
             r = pst('check', self.path)
+            self.assertEqual((r.returncode, r.stderr), (0, ''), r.stdout)
+            self.assertIn('it is being served', r.stdout)
+            os.environ['PST_CONTROL_DIR'] = '/nowhere'
+            r = pst('check', self.path)
             self.assertEqual((r.returncode, r.stdout), (2, ''), r.stderr)
             self.assertIn('a process is writing it', r.stderr)
             self.assertTrue(self.info()['in_use'])

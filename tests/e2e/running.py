@@ -271,30 +271,59 @@ def request(method, path, body=None, fields=''):
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*\})? (\S+)')
 
 
+BUCKET = re.compile(r'(.+)_bucket\{(.*?),?le="([^"]+)"\}')
+
+
+def check_histogram(name, samples):
+    """Its buckets only grow, the last one is all, and sum and count are there, for each set of labels."""
+    series = {}
+    for sample, value in samples.items():
+        match = BUCKET.fullmatch(sample)
+        if match and match[1] == name:
+            series.setdefault(match[2], []).append((float(match[3].replace('+Inf', 'inf')), value))
+    assert series, f'{name} has no buckets'
+    for labels, buckets in series.items():
+        braces = f'{{{labels}}}' if labels else ''
+        assert buckets == sorted(buckets), f'{name}: {buckets}'
+        assert [v for _, v in buckets] == sorted(v for _, v in buckets), f'{name}: {buckets}'
+        assert buckets[-1] == (float('inf'), samples[f'{name}_count{braces}']), f'{name}: {buckets}'
+        assert samples[f'{name}_sum{braces}'] >= 0
+
+
 def parse_metrics(text):
-    """Prometheus' text format 0.0.4, strictly. {name{labels}: value}; the help and the type stand before a metric's
-    samples, which are not repeated."""
+    """Prometheus' text format 0.0.4, strictly, and its naming rules. {name{labels}: value}; the help and the type stand
+    before a metric's samples, which are together and not repeated."""
     assert text.endswith('\n')
     samples, types, helps, current = {}, {}, set(), None
     for line in text.splitlines():
         if line.startswith('# HELP '):
-            name = line.split(' ', 3)[2]
+            name, said = line.split(' ', 3)[2:]
             assert name not in helps, line
+            assert said.endswith('.') and name.startswith('paste_'), line
             helps.add(name)
             current = name
         elif line.startswith('# TYPE '):
             _, _, name, kind = line.split(' ')
-            assert name == current and name not in types and kind in ('counter', 'gauge', 'histogram', 'summary'), line
+            assert name == current and name not in types and kind in ('counter', 'gauge', 'histogram'), line
             types[name] = kind
         else:
             match = SAMPLE.fullmatch(line)
             assert match, line
             name, labels, value = match.groups()
-            assert name == current and name in types, f'{line}: not after its own TYPE'
+            if types.get(current) == 'histogram':
+                assert name in (f'{current}_bucket', f'{current}_sum', f'{current}_count'), line
+            else:
+                assert name == current and name in types, f'{line}: not after its own TYPE'
+                assert types[name] != 'counter' or name.endswith('_total') or name == 'paste_store_epoch', line
+                assert types[name] == 'counter' or not name.endswith('_total'), line
             assert (name + (labels or '')) not in samples, line
-            assert types[name] != 'counter' or name.endswith('_total') or name == 'paste_store_epoch', line
             samples[name + (labels or '')] = float(value)
     assert helps == set(types), 'a HELP without a TYPE'
+    for name, kind in types.items():
+        if kind == 'histogram':
+            check_histogram(name, samples)
+        else:
+            assert any(sample.split('{')[0] == name for sample in samples), f'{name} has no sample'
     return samples
 
 
