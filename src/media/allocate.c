@@ -37,29 +37,29 @@ static bool space_available(const struct backing *b, uint64_t *available)
 	return true;
 }
 
-int backing_allocate(struct backing *b, const struct place *place, uint64_t size, struct paste_error *err)
+int backing_allocate(struct backing *b, const struct place *place, uint64_t from, uint64_t size, struct paste_error *err)
 {
-	uint64_t available = 0;
+	uint64_t available = 0, more = size - from;
 	int rc;
 
 	/* Ask before, so that a file system that is too small does not run full for a while first. */
-	if (space_available(b, &available) && available < size)
-		return no_space(b, place, size, available, err);
+	if (space_available(b, &available) && available < more)
+		return no_space(b, place, more, available, err);
 	/* There may come to be more huge pages than are free now: ask for them in any case. */
 	if (place->fs == PLACE_FS_HUGETLBFS && !available)
 		available = memory_huge_available(place->granule);
 	if (place->fs == PLACE_FS_TMPFS) {
-		rc = memory_check(size, b->path, err);
+		rc = memory_check(more, b->path, err);
 		if (rc < 0)
 			return rc;
 	}
 	do {
-		rc = fallocate(b->fd, 0, 0, (off_t)size) < 0 ? -errno : 0;
+		rc = fallocate(b->fd, 0, (off_t)from, (off_t)more) < 0 ? -errno : 0;
 	} while (rc == -EINTR);
 	if (rc == -EOPNOTSUPP) /* then the zeroes that are written next allocate */
 		rc = ftruncate(b->fd, (off_t)size) < 0 ? -errno : 0;
 	if (rc == -ENOSPC || (rc == -ENOMEM && place->fs == PLACE_FS_HUGETLBFS))
-		return no_space(b, place, size, available, err);
+		return no_space(b, place, more, available, err);
 	if (rc < 0)
 		return paste_fail(err, rc, "%s: cannot allocate its space: %s", b->path, strerror(-rc));
 	return 0;
@@ -80,18 +80,18 @@ static int write_all(int fd, const uint8_t *bytes, uint64_t length, uint64_t off
 	return 0;
 }
 
-int backing_write_zeroes(struct backing *b, uint64_t size, struct paste_error *err)
+int backing_write_zeroes(struct backing *b, uint64_t from, uint64_t size, struct paste_error *err)
 {
 	uint8_t *zeroes = calloc(1, CHUNK);
 	int rc = zeroes ? 0 : -ENOMEM;
 
-	for (uint64_t offset = 0; rc == 0 && offset < size; offset += CHUNK)
+	for (uint64_t offset = from; rc == 0 && offset < size; offset += CHUNK)
 		rc = write_all(b->fd, zeroes, size - offset < CHUNK ? size - offset : CHUNK, offset);
 	free(zeroes);
 	if (rc == 0 && fsync(b->fd) < 0)
 		rc = -errno;
 	if (rc < 0)
 		return paste_fail(err, rc, "%s: cannot write its %llu bytes: %s", b->path,
-				  (unsigned long long)size, strerror(-rc));
+				  (unsigned long long)(size - from), strerror(-rc));
 	return 0;
 }

@@ -34,11 +34,12 @@ int backing_create(const struct media_options *options, const struct place *plac
 int backing_open(const struct media_options *options, struct place *place, struct backing **backing,
 		 struct paste_error *err);
 
-/* Give a new file its size and all its blocks or pages; their content reads as zero. -ENOSPC */
-int backing_allocate(struct backing *b, const struct place *place, uint64_t size, struct paste_error *err);
+/* Give a file its size and all its blocks or pages from `from` on, where a new one's begins with 0; their content
+ * reads as zero. -ENOSPC */
+int backing_allocate(struct backing *b, const struct place *place, uint64_t from, uint64_t size, struct paste_error *err);
 
-/* Write zeroes over the file with write(2), so that its extents are written ones, and sync it. */
-int backing_write_zeroes(struct backing *b, uint64_t size, struct paste_error *err);
+/* Write zeroes over the file from `from` on with write(2), so that its extents are written ones, and sync it. */
+int backing_write_zeroes(struct backing *b, uint64_t from, uint64_t size, struct paste_error *err);
 
 /* Link a new file into place and make the name durable. */
 int backing_publish(struct backing *b, struct paste_error *err);

@@ -153,9 +153,9 @@ static int create_on(struct backing *b, const struct place *place, const struct 
 
 	int rc = place_kind(place, options->path, b->fd, options->kind, &kind, err);
 	if (rc == 0 && !is_device(place))
-		rc = backing_allocate(b, place, size, err);
+		rc = backing_allocate(b, place, 0, size, err);
 	if (rc == 0 && kind == MEDIA_PMEM && !is_device(place))
-		rc = backing_write_zeroes(b, size, err);
+		rc = backing_write_zeroes(b, 0, size, err);
 	if (rc < 0)
 		return rc;
 	return open_kind(b, place, options, kind, size, true, medium, err);
@@ -195,8 +195,10 @@ static int present_length(const struct media_options *options, const struct plac
 			  struct paste_error *err)
 {
 	*length = place->size;
-	if (options->size && options->size < *length)
-		*length = options->size;
+	if (options->size && options->size < *length) {
+		uint64_t granules = (options->size + place->granule - 1) / place->granule;
+		*length = granules * place->granule < *length ? granules * place->granule : *length;
+	}
 	if (is_device(place))
 		*length -= *length % place->granule;
 	if (!*length)
@@ -224,6 +226,58 @@ int media_open(const struct media_options *options, struct media **medium, struc
 		rc = place_kind(&place, options->path, b->fd, options->kind, &kind, err);
 	if (rc == 0)
 		rc = open_kind(b, &place, options, kind, length, false, medium, err);
+	if (rc < 0) {
+		backing_close(b);
+		return rc;
+	}
+	(*medium)->file = b;
+	return 0;
+}
+
+/* The part from `from` on is there, written, and zero, durably. What is mapped holds the part, or (FILE) only the head. */
+static int have_zeroes(struct backing *b, const struct place *place, enum media_kind kind, uint64_t from, uint64_t size,
+		       struct media *m, struct paste_error *err)
+{
+	if (kind == MEDIA_FILE)
+		return backing_write_zeroes(b, from, size, err);
+	memset(m->base + from, 0, size - from);
+	media_write_back(m, from, size - from);
+	media_ticket ticket = media_commit(m);
+	media_ticket done = ticket < 0 ? ticket : media_wait(m, ticket);
+	return done < 0 ? paste_fail(err, (int)done, "%s: writing its new part: %s", b->path, strerror((int)-done)) : 0;
+}
+
+static int extend(struct backing *b, const struct place *place, const struct media_options *options, uint64_t from,
+		  struct media **medium, struct paste_error *err)
+{
+	enum media_kind kind;
+	uint64_t size;
+
+	int rc = wanted_size(options, place, &size, err);
+	if (rc == 0)
+		rc = place_kind(place, options->path, b->fd, options->kind, &kind, err);
+	/* An attempt that was cut short may have made the file longer already, without having written all of it. */
+	if (rc == 0 && !is_device(place) && place->size < size)
+		rc = backing_allocate(b, place, place->size, size, err);
+	if (rc == 0)
+		rc = open_kind(b, place, options, kind, kind == MEDIA_FILE ? MEDIA_HEAD : size, false, medium, err);
+	if (rc < 0)
+		return rc;
+	rc = have_zeroes(b, place, kind, from, size, *medium, err);
+	if (rc < 0)
+		media_close(*medium);
+	return rc;
+}
+
+int media_extend(const struct media_options *options, uint64_t from, struct media **medium, struct paste_error *err)
+{
+	struct place place;
+	struct backing *b;
+
+	int rc = backing_open(options, &place, &b, err);
+	if (rc < 0)
+		return rc;
+	rc = extend(b, &place, options, from, medium, err);
 	if (rc < 0) {
 		backing_close(b);
 		return rc;

@@ -84,7 +84,7 @@ struct media_options {
 	const char *path;
 	enum media_kind kind;
 	bool read_only;      /* open: map without write permission and without the writer's lock */
-	uint64_t size;       /* create: bytes, a multiple of 4096 (on device DAX of its alignment, on hugetlbfs of the
+	uint64_t size;       /* create, extend: bytes, a multiple of 4096 (on device DAX of its alignment, on hugetlbfs of the
 				huge page); 0 on a device: all of it. open: 0, or map only the first so many bytes,
 				as for a region that does not fill its device */
 	bool force;          /* create: overwrite what is there */
@@ -111,6 +111,15 @@ int media_publish(struct media *m, struct paste_error *err);
  * memory. kind MEDIA_AUTO finds the kind from the path, as create does.
  */
 int media_open(const struct media_options *options, struct media **medium, struct paste_error *err);
+
+/*
+ * Open an existing region's backing for writing, locked, and make it options->size bytes long, those from `from` on zero,
+ * durably, before it returns; a device has to have them. Nothing before `from` is touched. What is mapped is all of it, or
+ * on `file` the first MEDIA_HEAD bytes. Errors as for media_create() and media_open(); a file may be longer then.
+ */
+int media_extend(const struct media_options *options, uint64_t from, struct media **medium, struct paste_error *err);
+
+#define MEDIA_HEAD (64u * 1024)
 
 /*
  * Unmap, unlock, free. Makes nothing durable: requests to the device that are under way are waited for, since they

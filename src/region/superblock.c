@@ -191,3 +191,35 @@ int superblock_rewrite(struct superblock *sb, struct media *m, int first)
 	}
 	return ret < 0 ? ret : 0;
 }
+
+int superblock_grow(struct media *m, uint64_t from, uint64_t size, struct paste_error *err)
+{
+	struct superblock_health health;
+	struct superblock sb;
+	struct media whole = *m;
+
+	if (!superblock_peek(m, &sb, &health))
+		return paste_fail(err, -EBADMSG, "not a region, or both copies of the superblock are damaged");
+	whole.length = size;
+	int ret = superblock_sane(&sb, &whole, err);
+	if (ret < 0)
+		return ret;
+	if (health.bad[0] || health.bad[1])
+		return paste_fail(err, -EBADMSG, "one copy of the superblock is damaged: open the region for writing first, which rewrites it");
+	if (sb.size != from)
+		return paste_fail(err, -EAGAIN, "the region has changed its size meanwhile");
+	uint64_t length = (size - AREA_START) / sb.segment_size * sb.segment_size;
+	if (size <= from || length <= sb.area[0].length)
+		return paste_fail(err, -EINVAL, "it is %llu bytes long, and grows by at least %u",
+				  (unsigned long long)from, sb.segment_size);
+	if (length / sb.buffer_size > UINT32_MAX)
+		return paste_fail(err, -EFBIG, "a region has at most 2^32 buffers");
+	/* The copy that is relied on may stand in a cache only, of the process that wrote it last. */
+	superblock_persist(m, &health);
+	media_ticket ticket = media_commit(m);
+	media_ticket done = ticket < 0 ? ticket : media_wait(m, ticket);
+	sb.size = size;
+	sb.area[0].length = length;
+	ret = done < 0 ? (int)done : superblock_rewrite(&sb, m, health.older);
+	return ret < 0 ? paste_fail(err, ret, "writing the superblock: %s", strerror(-ret)) : 0;
+}

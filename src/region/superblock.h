@@ -42,6 +42,13 @@ struct superblock_rewrite {
 void superblock_begin(struct superblock_rewrite *w, struct superblock *sb, int first); /* raises sb->generation */
 int superblock_step(struct superblock_rewrite *w, struct media *m);
 
+/*
+ * Give the region on an open medium (of which the first AREA_START bytes will do) a larger area: `size` bytes in all, of which
+ * the caller has made the new ones zero, durably. Both copies have to be whole, and the size still `from`. -EINVAL: not
+ * a segment more; -EAGAIN: the size has changed; otherwise as superblock_load().
+ */
+int superblock_grow(struct media *m, uint64_t from, uint64_t size, struct paste_error *err);
+
 /* Both steps, blocking. */
 int superblock_rewrite(struct superblock *sb, struct media *m, int first);
 
