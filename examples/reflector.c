@@ -69,7 +69,7 @@ static void on_signal(int number)
 
 int main(int argc, char **argv)
 {
-	struct paste_open_options open = {.path = argc == 4 ? argv[1] : NULL};
+	struct paste_open_options open = {.path = argc == 4 ? argv[1] : NULL, .released = paste_xdp_released};
 	struct paste_error err = {{0}};
 	struct paste_store *store;
 	struct paste_port *port;

@@ -204,6 +204,13 @@ struct paste_xdp_options {
 int paste_xdp_open(struct paste_region *region, const struct paste_xdp_options *options, struct paste_port **port,
 		   struct paste_error *err);
 
+/*
+ * For paste_open_options.released: has this interface taken the buffers of a dead owner back? Waits some seconds for its queues
+ * to be free. The region names the interface from before it gets buffers until the port is closed. -EBUSY: not yet, or it is
+ * another network namespace's, or this process may not ask. `arg` is not used.
+ */
+int paste_xdp_released(void *arg, const struct paste_landing *landing, struct paste_error *err);
+
 /* More rules, or fewer, while it runs. -ENOSPC: too many, -ENOENT: there is none such. */
 int paste_xdp_take(struct paste_port *p, const struct paste_xdp_rule *rule);
 int paste_xdp_leave(struct paste_port *p, const struct paste_xdp_rule *rule);

@@ -23,6 +23,17 @@
 
 struct paste_region;
 
+/* A device that was given the region's buffers to receive into. What the numbers mean is the device's business. */
+struct paste_landing {
+	uint64_t boot, space;
+	uint32_t interface, first_queue, queues;
+	char name[32]; /* for people */
+};
+
+/* The owner of a region died while this device had buffers of it. Wait until it is known to have stopped: 0; or a negative errno
+ * (-EBUSY: it may still write) and a sentence. */
+typedef int paste_landing_released(void *arg, const struct paste_landing *landing, struct paste_error *err);
+
 /* Take a free buffer for the caller's use, users = 1. Fresh buffers come in ascending order. -ENOBUFS: none is left
  * above the reserve that the store keeps to answer and to reclaim. The content is undefined. */
 int paste_buffer_alloc(struct paste_region *r, uint32_t *buffer);

@@ -48,6 +48,10 @@ struct paste_open_options {
 	const char *path;
 	bool read_only;         /* recover in memory, write nothing */
 	const char *medium;     /* NULL: decided by the path */
+	/* How to ask whether devices that a dead owner gave buffers to have stopped: paste_xdp_released (port.h). NULL: a region that
+	 * names such a device is not opened for writing (-EBUSY). */
+	paste_landing_released *released;
+	void *released_arg;
 	bool hugepages;         /* `file`: resident memory from hugetlb if enough is free, else a memfd */
 };
 

@@ -63,6 +63,8 @@ const char help_serve[] =
     "                      families if not given, all addresses with --public\n"
     "  --xdp IFACE         --udp not over kernel sockets: packets for it land in the region (AF_XDP, root);\n"
     "                      all else on the interface stays with the kernel\n"
+    "  --forget-landings   open although a dead owner's interface cannot be asked whether it still writes\n"
+    "                      into the region (it was another network namespace's): only if it is gone\n"
     "  --bare-sums         --xdp: accept checksums that a sender on this machine left to a device; on a\n"
     "                      veth they are accepted in any case\n"
     "  --token-file FILE   HTTP only for who has a token: lines `TOKEN rw|ro [NAME]`, tokens of 16 to 128\n"

@@ -52,9 +52,19 @@ static int watch_signals(struct serve *o)
 	return o->signals < 0 ? -errno : paste_stack_watch(o->stack, o->signals, SERVE_SIGNAL_COOKIE);
 }
 
+/* The operator knows that no device has buffers of a dead owner. */
+static int forgotten(void *arg, const struct paste_landing *landing, struct paste_error *err)
+{
+	return 0;
+}
+
 static int open_all(struct serve *o, struct paste_error *err)
 {
-	struct paste_open_options open = {.path = o->options.path, .hugepages = o->options.hugepages};
+	struct paste_open_options open = {
+	    .path = o->options.path,
+	    .hugepages = o->options.hugepages,
+	    .released = o->options.forget_landings ? forgotten : paste_xdp_released,
+	};
 	int rc = paste_store_open(&open, &o->store, err);
 
 	if (rc < 0)

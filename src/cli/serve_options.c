@@ -27,13 +27,19 @@ static bool parse_seconds(const char *text, int64_t *us)
 static int parse(int argc, char **argv, struct serve_options *o)
 {
 	static const struct option longs[] = {
-	    {"http", required_argument, NULL, 'a'},        {"public", no_argument, NULL, 'p'},
-	    {"max-body", required_argument, NULL, 'm'},    {"spin", no_argument, NULL, 's'},
-	    {"connections", required_argument, NULL, 'c'}, {"hugepages", no_argument, NULL, 'h'},
-	    {"udp", required_argument, NULL, 'u'},         {"xdp", required_argument, NULL, 'x'},
+	    {"http", required_argument, NULL, 'a'},
+	    {"public", no_argument, NULL, 'p'},
+	    {"max-body", required_argument, NULL, 'm'},
+	    {"spin", no_argument, NULL, 's'},
+	    {"connections", required_argument, NULL, 'c'},
+	    {"hugepages", no_argument, NULL, 'h'},
+	    {"udp", required_argument, NULL, 'u'},
+	    {"xdp", required_argument, NULL, 'x'},
 	    {"bare-sums", no_argument, NULL, 'b'},
 	    {"token-file", required_argument, NULL, 't'},
-	    {"scrub", required_argument, NULL, 'S'},         {NULL},
+	    {"forget-landings", no_argument, NULL, 'f'},
+	    {"scrub", required_argument, NULL, 'S'},
+	    {NULL},
 	};
 	double hours;
 	int option;
@@ -62,8 +68,12 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			break;
 		case 'S':
 			if (!cli_parse_fraction(optarg, 0, 100000, &hours))
-				return cli_usage("serve", "--scrub '%s' is not a number of hours, or 0", optarg);
+				return cli_usage("serve", "--scrub '%s' is not a number of hours, or 0",
+						 optarg);
 			o->scrub_us = (uint64_t)(hours * 3600e6);
+			break;
+		case 'f':
+			o->forget_landings = true;
 			break;
 		case 'p':
 			o->is_public = true;
@@ -81,11 +91,13 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			break;
 		case 'i':
 			if (!parse_seconds(optarg, &o->idle_us))
-				return cli_usage("serve", "--idle-timeout '%s' is no number of seconds", optarg);
+				return cli_usage("serve", "--idle-timeout '%s' is no number of seconds",
+						 optarg);
 			break;
 		case 'r':
 			if (!parse_seconds(optarg, &o->request_us))
-				return cli_usage("serve", "--request-timeout '%s' is no number of seconds", optarg);
+				return cli_usage("serve", "--request-timeout '%s' is no number of seconds",
+						 optarg);
 			break;
 		case 'c':
 			if (!cli_parse_count(optarg, 1, 1000000, &o->connections))

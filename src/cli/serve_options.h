@@ -14,7 +14,7 @@ struct serve_options {
 	const char *xdp;  /* an interface, or NULL */
 	struct serve_udp_options udp[SERVE_UDP_MOST];
 	uint32_t udp_n;
-	bool bare_sums;
+	bool bare_sums, forget_landings;
 	bool is_public; /* addresses that are not loopback are meant */
 	bool spin, hugepages;
 	const char *token_file; /* NULL: everybody may */

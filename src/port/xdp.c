@@ -10,7 +10,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "port/xdp_landing.h"
 #include "port/xdp_memory.h"
+#include "region/landing.h"
 #include "region/region.h"
 
 #define SLOTS_DEFAULT 2048
@@ -80,8 +82,9 @@ static void detach(struct xdp_port *x)
 		xdp_socket_close(&x->queue[i].socket);
 	/* The device may write into posted buffers until the kernel has told it to stop, which is after
 	 * close() returned. */
+	x->released = true;
 	for (uint32_t i = 0; x->zero_copy && i < x->port.info.queues; i++)
-		xdp_queue_wait_released(x->interface.index, x->queue[i].number, RELEASE_MS);
+		x->released &= xdp_queue_wait_released(x->interface.index, x->queue[i].number, RELEASE_MS);
 	steer_close(x->steer);
 	x->steer = NULL;
 }
@@ -91,9 +94,12 @@ static void xdp_close(struct paste_port *p)
 	struct xdp_port *x = xdp_port_of(p);
 
 	detach(x);
+	if (x->landing.queues && x->released)
+		region_landing_remove(p->region, &x->landing);
 	if (x->epoll >= 0)
 		close(x->epoll);
-	if (x->posted)
+	/* What a device may still write into stays out of use, as long as this process lives. */
+	if (x->posted && x->released)
 		xdp_receive_end(x);
 	for (uint32_t i = 0; x->queue && i < p->info.queues; i++) {
 		if (x->queue[i].receive.ring)
@@ -440,6 +446,21 @@ static void note_interface(struct xdp_port *x, const struct paste_xdp_options *o
 		x->busy_poll = xdp_socket_busy_poll(&x->queue[i].socket, o->busy_poll_us, BUSY_BUDGET);
 }
 
+/* Before the first buffer is posted: a successor must know whom to wait for. */
+static int note_landing(struct xdp_port *x, const struct paste_xdp_options *o, struct paste_error *err)
+{
+	struct paste_landing landing;
+	int ret = xdp_landing_make(&landing, o->ifname, x->interface.index, o->first_queue, x->port.info.queues);
+
+	if (ret == 0)
+		ret = region_landing_add(x->port.region, &landing);
+	if (ret < 0)
+		return paste_fail(err, ret, "%s: cannot note in the region that it receives there: %s", o->ifname,
+				  strerror(-ret));
+	x->landing = landing;
+	return 0;
+}
+
 int paste_xdp_open(struct paste_region *region, const struct paste_xdp_options *options,
 		   struct paste_port **port, struct paste_error *err)
 {
@@ -457,6 +478,8 @@ int paste_xdp_open(struct paste_region *region, const struct paste_xdp_options *
 		slots = choose_slots(x, options);
 	if (ret == 0)
 		ret = make(x, options, slots, err);
+	if (ret == 0)
+		ret = note_landing(x, options, err);
 	if (ret == 0)
 		ret = open_best(x, options, slots, err);
 	if (ret == 0)

@@ -44,6 +44,7 @@ struct xdp_queue {
 struct xdp_port {
 	struct paste_port port;
 	struct xdp_interface interface;
+	struct paste_landing landing; /* noted in the region if queues > 0 */
 	struct steer *steer;
 	struct xdp_queue *queue;
 	uint8_t *posted; /* of each buffer of the region: it is posted */
@@ -52,6 +53,7 @@ struct xdp_port {
 	uint32_t metadata;
 	uint32_t bytes_most; /* of a frame */
 	bool zero_copy, busy_poll;
+	bool released; /* closed, and the device is known to have stopped */
 	bool gathers; /* packets that fit into one buffer are sent from one, also where fragments could be
 			 sent */
 	int error;    /* the interface is gone, or its socket failed */

@@ -30,7 +30,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structures are rea
 
 /* Feature flags this version knows. */
 #define FEATURES_COMPAT_KNOWN 0u
-#define FEATURES_RO_COMPAT_KNOWN 0u
+#define FEATURE_RO_COMPAT_LANDINGS 1u /* devices may have buffers: who does not know that may not write */
+#define FEATURES_RO_COMPAT_KNOWN FEATURE_RO_COMPAT_LANDINGS
 #define FEATURE_INCOMPAT_CHANGES 1u /* expiry, retry keys, batches: ops 7 to 9 and the attribute 1 */
 #define FEATURES_INCOMPAT_KNOWN FEATURE_INCOMPAT_CHANGES
 
@@ -73,6 +74,18 @@ struct format_root {
 	uint64_t bytes;
 };
 
+#define LANDINGS_MAX 8
+
+/* A device that was given buffers to write into and may still have them (landing.h). All zero: none. */
+struct format_landing {
+	uint64_t boot;  /* digest of the machine's boot id */
+	uint64_t space; /* network namespace, by its inode */
+	uint32_t interface;
+	uint32_t first_queue, queues;
+	uint32_t zero;
+	char name[32];
+};
+
 struct superblock {
 	char magic[8];
 	uint32_t crc;
@@ -97,7 +110,8 @@ struct superblock {
 	struct format_area area[AREAS_MAX];
 	struct format_log log[LOGS_MAX];
 	struct format_object object[OBJECTS_MAX];
-	uint8_t reserved[SUPERBLOCK_SIZE - 2848];
+	struct format_landing landing[LANDINGS_MAX];
+	uint8_t reserved[SUPERBLOCK_SIZE - 3360];
 };
 
 static_assert(offsetof(struct superblock, epoch) == 28, "superblock layout");
@@ -106,6 +120,8 @@ static_assert(offsetof(struct superblock, root) == 240, "superblock layout");
 static_assert(offsetof(struct superblock, area) == 288, "superblock layout");
 static_assert(offsetof(struct superblock, log) == 800, "superblock layout");
 static_assert(offsetof(struct superblock, object) == 1824, "superblock layout");
+static_assert(offsetof(struct superblock, landing) == 2848, "superblock layout");
+static_assert(sizeof(struct format_landing) == 64, "superblock layout");
 static_assert(sizeof(struct superblock) == SUPERBLOCK_SIZE, "superblock layout");
 
 #define HEADER_MAGIC 0x47455350u /* "PSEG" */

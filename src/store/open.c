@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/site.h"
+#include "region/landing.h"
 #include "store/recover.h"
 
 #define LOCK_WAIT_MS 5000
@@ -281,7 +282,8 @@ static int store_begin(struct paste_store *s, struct paste_error *err)
 	return ret;
 }
 
-int store_open_on(struct media *m, struct paste_store **store, struct paste_error *err)
+int store_open_with(struct media *m, const struct paste_open_options *options, struct paste_store **store,
+		    struct paste_error *err)
 {
 	struct paste_region *r;
 	int ret = region_open(m, &r, err);
@@ -290,7 +292,13 @@ int store_open_on(struct media *m, struct paste_store **store, struct paste_erro
 		media_close(m);
 		return ret;
 	}
-	struct paste_store *s = calloc(1, sizeof(*s));
+	if (!m->read_only)
+		ret = region_landings_wait(r, options->released, options->released_arg, err);
+	struct paste_store *s = ret < 0 ? NULL : calloc(1, sizeof(*s));
+	if (ret < 0) {
+		region_close(r);
+		return ret;
+	}
 	if (!s) {
 		region_close(r);
 		return paste_fail(err, -ENOMEM, "out of memory");
@@ -311,6 +319,13 @@ int store_open_on(struct media *m, struct paste_store **store, struct paste_erro
 	}
 	*store = s;
 	return 0;
+}
+
+int store_open_on(struct media *m, struct paste_store **store, struct paste_error *err)
+{
+	static const struct paste_open_options nothing;
+
+	return store_open_with(m, &nothing, store, err);
 }
 
 struct holder {
@@ -387,7 +402,7 @@ int paste_store_open(const struct paste_open_options *o, struct paste_store **st
 	int ret = open_medium(&mo, &m, err);
 	if (ret < 0)
 		return ret;
-	ret = store_open_on(m, store, &why);
+	ret = store_open_with(m, o, store, &why);
 	return ret < 0 ? paste_fail(err, ret, "%s: %s", o->path, why.text) : 0;
 }
 

@@ -362,6 +362,9 @@ int logs_begin(struct paste_store *s, uint64_t first);
 int store_create_on(struct media *m, const char *name, uint64_t size, uint32_t buffer_size, uint32_t logs,
 		    struct paste_error *err); /* leaves the medium open in any case */
 int store_open_on(struct media *m, struct paste_store **store, struct paste_error *err);
+/* With `released` of the options. */
+int store_open_with(struct media *m, const struct paste_open_options *options, struct paste_store **store,
+		    struct paste_error *err);
 void store_abandon(struct paste_store *s); /* close without writing anything, as a crash would */
 
 #endif

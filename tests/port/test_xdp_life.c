@@ -29,6 +29,7 @@
 #include "paste/port.h"
 #include "port/steer.h"
 #include "port/xdp_interface.h"
+#include "port/xdp_landing.h"
 #include "port/xdp_memory.h"
 #include "port/xdp_socket.h"
 #include "veth.h"
@@ -332,6 +333,34 @@ static void a_taken_queue_is_named(void **state)
 	landing_close(r);
 }
 
+/* The superblock names the interface while a port is open; a successor asks it. */
+static void who_opens_after_a_crash_asks_the_interface(void **state)
+{
+	struct paste_region *r = landing_open(REGION_BYTES, 2048);
+	unsigned index = if_nametoindex(VETH_HERE);
+	struct paste_error err = {{0}};
+	struct paste_landing l;
+
+	assert_int_equal(r->sb.landing[0].queues, 0);
+	struct paste_port *port = must_open(r, (struct paste_xdp_options){0});
+	assert_int_equal(r->sb.landing[0].interface, index);
+	assert_int_equal(r->sb.landing[0].queues, port->info.queues);
+	assert_string_equal(r->sb.landing[0].name, VETH_HERE);
+	paste_port_close(port);
+	assert_int_equal(r->sb.landing[0].queues, 0);
+	landing_close(r);
+
+	assert_int_equal(xdp_landing_make(&l, VETH_HERE, index, 0, 1), 0);
+	assert_int_equal(paste_xdp_released(NULL, &l, &err), 0);
+	l.interface = 9999; /* gone */
+	assert_int_equal(paste_xdp_released(NULL, &l, &err), 0);
+	l.space++;
+	assert_int_equal(paste_xdp_released(NULL, &l, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "namespace"));
+	l.boot++; /* before the machine was restarted */
+	assert_int_equal(paste_xdp_released(NULL, &l, &err), 0);
+}
+
 static void memory_that_cannot_receive_is_refused(void **state)
 {
 	struct media m = {.kind = MEDIA_PMEM, .backing = "DAX file"};
@@ -436,6 +465,7 @@ int main(void)
 	    cmocka_unit_test(refusals_say_what_to_do),
 	    cmocka_unit_test(another_program_is_named),
 	    cmocka_unit_test(a_taken_queue_is_named),
+	    cmocka_unit_test(who_opens_after_a_crash_asks_the_interface),
 	    cmocka_unit_test(memory_that_cannot_receive_is_refused),
 	    cmocka_unit_test(an_interface_that_goes_is_told),
 	    cmocka_unit_test(an_interface_that_is_down_comes_back),

@@ -241,7 +241,7 @@ static void incompatible(struct superblock *sb)
 }
 static void read_only_compatible(struct superblock *sb)
 {
-	sb->features_ro_compat = 1;
+	sb->features_ro_compat = 1u << 31;
 }
 static void compatible(struct superblock *sb)
 {

@@ -18,7 +18,7 @@ int fixture_try_open(struct fixture *f, bool read_only)
 
 	f->m = sim_open(&o);
 	assert_non_null(f->m);
-	int ret = store_open_on(f->m, &f->s, &err);
+	int ret = store_open_with(f->m, &f->options, &f->s, &err);
 	if (ret < 0) {
 		assert_true(err.text[0] != 0);
 		f->s = NULL;

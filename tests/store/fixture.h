@@ -32,6 +32,7 @@ struct fixture {
 	struct media *m;
 	struct paste_store *s;
 	struct paste_region *r;
+	struct paste_open_options options; /* `released` counts */
 	int64_t damage_expected; /* unrepaired items that fixture_end() must find */
 };
 
