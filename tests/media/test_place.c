@@ -61,6 +61,45 @@ static void expect_kind(const char *path, enum media_kind asked, enum media_kind
 	media_close(m);
 }
 
+/* A look at the start of a region is rounded up to what the place can map, and ends with it. */
+static void expect_start(const char *path, uint64_t size, uint64_t length)
+{
+	struct media_options options = {.path = path, .size = size, .read_only = true};
+	struct paste_error err = {{0}};
+	struct media *m;
+
+	if (media_open(&options, &m, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(m->length, length);
+	media_close(m);
+}
+
+static void make_file(const char *path, uint64_t size)
+{
+	struct media_options options = {.path = path, .size = size};
+	struct paste_error err = {{0}};
+	struct media *m;
+
+	if (media_create(&options, &m, &err) < 0 || media_publish(m, &err) < 0)
+		fail_msg("%s", err.text);
+	media_close(m);
+}
+
+static void the_start_alone_can_be_opened(void **state)
+{
+	struct scratch s;
+	const char *why;
+
+	SCRATCH_OR_SKIP(scratch_tmpfs(&s, &why));
+	make_file(s.file, 4u << 20);
+	expect_start(s.file, 1, 4096);
+	expect_start(s.file, 65536, 65536);
+	expect_start(s.file, 65537, 69632);
+	expect_start(s.file, (4u << 20) - 1, 4u << 20);
+	expect_start(s.file, UINT64_MAX, 4u << 20);
+	scratch_remove(&s);
+}
+
 static void tmpfs_is_shm(void **state)
 {
 	struct scratch s;
@@ -89,7 +128,9 @@ static void hugetlbfs_is_shm(void **state)
 		assert_int_equal(m->kind, MEDIA_SHM);
 		assert_string_equal(m->backing, "hugetlbfs");
 		memset(m->base, 1, m->length);
+		assert_int_equal(media_publish(m, &err), 0);
 		media_close(m);
+		expect_start(s.file, 65536, 2u << 20);
 	} else {
 		/* No huge pages on this machine: that is told, and nobody meets a SIGBUS. */
 		assert_int_equal(rc, -ENOSPC);
@@ -206,6 +247,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(kind_names_are_parsed_back),
+	    cmocka_unit_test(the_start_alone_can_be_opened),
 	    cmocka_unit_test(tmpfs_is_shm),
 	    cmocka_unit_test(hugetlbfs_is_shm),
 	    cmocka_unit_test(a_disk_is_file),
