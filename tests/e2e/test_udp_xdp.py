@@ -56,6 +56,7 @@ class UdpXdp(unittest.TestCase):
                             for size in (0, 1, 64, 65, 700, most):
                                 body = os.urandom(size)
                                 sent[s.ask(body)] = body
+                    self.assertIn(' xdp=copy', service.said())  # all that a veth can do
                     service.end(signal.SIGKILL)
                 self.assertEqual(sorted(sent), list(range(1, len(sent) + 1)))
                 with self.start(region, '--udp', f'{PORT}:messages') as service:
