@@ -139,7 +139,8 @@ static inline void paste_stack_close(struct paste_stack *s)
 }
 
 /* Listen on HOST:PORT ("127.0.0.1:8080", "[::1]:0", "localhost:80"); port 0 lets the kernel choose. The bound
- * address is written to `bound` in the same form. */
+ * address is written to `bound` in the same form. Over kernel sockets also on "unix:/PATH": the file has mode 0660, and is removed
+ * when listening ends. */
 static inline int paste_stack_listen(struct paste_stack *s, const char *address, char *bound,
 				     size_t bound_size, struct paste_error *err)
 {

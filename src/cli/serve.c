@@ -98,7 +98,8 @@ static int open_all(struct serve *o, struct paste_error *err)
 	if (rc < 0)
 		return paste_fail(err, rc, "cannot wait for signals: %s", strerror(-rc));
 	serve_open_control(o);
-	return serve_listen(o, err);
+	rc = serve_listen(o, err);
+	return rc < 0 ? rc : serve_confine(o, err);
 }
 
 /* Returns 0, or the errno with which the region could not be closed clean. */

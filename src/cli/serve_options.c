@@ -39,6 +39,8 @@ static int parse(int argc, char **argv, struct serve_options *o)
 	    {"token-file", required_argument, NULL, 't'},
 	    {"forget-landings", no_argument, NULL, 'f'},
 	    {"scrub", required_argument, NULL, 'S'},
+	    {"user", required_argument, NULL, 'U'},
+	    {"no-seccomp", no_argument, NULL, 'F'},
 	    {NULL},
 	};
 	double hours;
@@ -65,6 +67,12 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			break;
 		case 't':
 			o->token_file = optarg;
+			break;
+		case 'U':
+			o->user = optarg;
+			break;
+		case 'F':
+			o->no_seccomp = true;
 			break;
 		case 'S':
 			if (!cli_parse_fraction(optarg, 0, 100000, &hours))
@@ -158,7 +166,7 @@ static int refuse_public(const char *option, const char *value)
 
 static int check_loopback(const struct serve_options *o)
 {
-	if (o->http && !only_loopback(o->http))
+	if (o->http && strncmp(o->http, "unix:", 5) && !only_loopback(o->http))
 		return refuse_public("http", o->http);
 	if (o->xdp)
 		return refuse_public("xdp", o->xdp);

@@ -18,6 +18,8 @@ struct serve_options {
 	bool is_public; /* addresses that are not loopback are meant */
 	bool spin, hugepages;
 	const char *token_file; /* NULL: everybody may */
+	const char *user;       /* whom to become; NULL: stay */
+	bool no_seccomp;
 	uint64_t scrub_us;      /* how long a pass may take; 0: none */
 	uint64_t max_body, connections; /* 0: not given */
 	int64_t idle_us, request_us;    /* 0: not given; SERVICE_NEVER */

@@ -8,6 +8,7 @@
  *	serve_control.c    what it answers on its control socket
  *	serve_udp.c        --udp
  *	serve_tokens.c     who may ask
+ *	serve_confine.c    rights and system calls that are given up
  *	serve_scrub.c      looking for damage, in the background or for `pst check`
  *	serve_run.c        the loop: one for all transports and services, one commit a turn
  */
@@ -57,6 +58,9 @@ void serve_open_control(struct serve *o);
 /* serve_tokens.c: read the file; at SIGHUP, keep the old ones if it is no good. */
 int serve_load_tokens(const char *file, struct tokens **tokens, struct paste_error *err);
 void serve_reload_tokens(struct serve *o);
+
+/* serve_confine.c: give up what only opening took. */
+int serve_confine(struct serve *o, struct paste_error *err);
 
 /* serve_scrub.c: a bounded step of reading and verifying all values, if one is due. When the next one is. */
 int64_t serve_scrub(struct serve *o, int64_t now);

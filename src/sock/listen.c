@@ -30,7 +30,7 @@ void address_format(const void *sockaddr, char *text, size_t size)
 		inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
 		snprintf(text, size, "[%s]:%u", host, ntohs(v6->sin6_port));
 	} else {
-		snprintf(text, size, "?");
+		snprintf(text, size, any->sa_family == AF_UNIX ? "unix" : "?");
 	}
 }
 
@@ -91,16 +91,12 @@ static int bound_socket(const struct addrinfo *a)
 	return fd;
 }
 
-int listen_open(struct paste_stack *base, const char *address, char *bound, size_t bound_size,
-		struct paste_error *err)
+static int listen_tcp(struct sock_listener *l, const char *address, char *bound, size_t bound_size,
+		      struct paste_error *err)
 {
-	struct sock *s = (struct sock *)base;
 	struct addrinfo *found;
-
-	if (s->listener_count == SOCK_LISTENERS)
-		return paste_fail(err, -ENOSPC, "%s: at most %d listening addresses", address,
-				  SOCK_LISTENERS);
 	int rc = resolve_address(address, SOCK_STREAM, &found, err);
+
 	if (rc)
 		return rc;
 	int fd = bound_socket(found);
@@ -115,7 +111,26 @@ int listen_open(struct paste_stack *base, const char *address, char *bound, size
 	getsockname(fd, (struct sockaddr *)&name, &length);
 	if (bound)
 		address_format(&name, bound, bound_size);
-	s->listeners[s->listener_count++] = (struct sock_listener){.sock = s, .fd = fd};
+	l->fd = fd;
+	return 0;
+}
+
+int listen_open(struct paste_stack *base, const char *address, char *bound, size_t bound_size,
+		struct paste_error *err)
+{
+	struct sock *s = (struct sock *)base;
+	struct sock_listener l = {.sock = s};
+	const char *path = listen_unix_path(address);
+
+	if (s->listener_count == SOCK_LISTENERS)
+		return paste_fail(err, -ENOSPC, "%s: at most %d listening addresses", address,
+				  SOCK_LISTENERS);
+	int rc = path ? listen_unix_open(&l, path, err) : listen_tcp(&l, address, bound, bound_size, err);
+	if (rc < 0)
+		return rc;
+	if (path && bound)
+		snprintf(bound, bound_size, "%s", address);
+	s->listeners[s->listener_count++] = l;
 	return 0;
 }
 
@@ -137,6 +152,7 @@ void listen_close_all(struct paste_stack *base)
 		if (l->closing)
 			continue;
 		l->closing = true;
+		listen_unix_remove(l);
 		/* The port refuses connections from here on. The descriptor must outlive the accept. */
 		shutdown(l->fd, SHUT_RDWR);
 		if (l->accepting)

@@ -21,6 +21,7 @@
 #define SOCK_SOCK_H
 
 #include <liburing.h>
+#include <sys/types.h>
 
 #include "base/link.h"
 #include "paste/stack.h"
@@ -120,6 +121,9 @@ struct sock_listener {
 	int fd;
 	bool accepting, closing;
 	int64_t retry_at; /* 0, or when to accept again after running out of descriptors */
+	char path[108];   /* of a unix-domain socket; "": none */
+	dev_t device;     /* of that file */
+	ino_t inode;
 };
 
 struct sock_watch {
@@ -219,6 +223,11 @@ void receive_close(struct sock *s);
 void receive_refill(struct sock *s);
 uint32_t receive_take(struct sock *s, uint32_t cqe_flags);
 void receive_starved(struct sock *s);
+
+/* listen_unix.c: the path of "unix:PATH", or NULL; listening there; its file is to go. */
+const char *listen_unix_path(const char *address);
+int listen_unix_open(struct sock_listener *l, const char *path, struct paste_error *err);
+void listen_unix_remove(const struct sock_listener *l);
 
 /* listen.c */
 int listen_open(struct paste_stack *base, const char *address, char *bound, size_t bound_size,

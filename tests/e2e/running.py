@@ -110,14 +110,14 @@ class Service:
             self.end(signal.SIGKILL)
             raise AssertionError(f'not ready after {timeout} s: {self.said()}')
         line = self.process.stdout.readline()
-        ready = re.fullmatch(r'ready http=(\S+):(\d+)((?: \w+=\S+)*)\n', line)
+        ready = re.fullmatch(r'ready http=(unix|\S+):(/\S+|\d+)((?: \w+=\S+)*)\n', line)
         if not ready:
             status = self.end(signal.SIGKILL) if line else self.process.wait(timeout)
             self.process.stdout.close()
             if 'io_uring' in self.said():
                 raise unittest.SkipTest(f'no service here: {self.said().strip()}')
             raise NotReady(status, line + self.said())
-        self.host, self.port = ready[1], int(ready[2])
+        self.host, self.port = ready[1], int(ready[2]) if ready[2].isdigit() else None
         self.listens = dict(word.split('=', 1) for word in ready[3].split())
 
     @property

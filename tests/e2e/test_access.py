@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Tokens: nothing is answered without one, however the request is wrapped; what is in the file, and reading it again."""
 import os
-import re
 import signal
-import socket
 import unittest
 
 import running

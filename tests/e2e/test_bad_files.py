@@ -56,7 +56,7 @@ class BadFiles(unittest.TestCase):
                 r = run(PST, command, path, *args, timeout=30)
                 self.assertEqual((r.returncode, r.stdout), (STATUS[command], ''), r.stderr)
                 # One line, which names the command and the file, and says what is wrong.
-                self.assertRegex(r.stderr, rf'\Apst {command}: .*{path.name}.*\n\Z')
+                self.assertRegex(r.stderr, rf'\A(pst {command}: |ts=\S+ level=error msg=).*{path.name}.*\n\Z')
                 for word in words:
                     self.assertIn(word, r.stderr)
         if unchanged:
@@ -155,7 +155,7 @@ class BadFiles(unittest.TestCase):
         self.refused('version')
 
     def test_features_of_a_newer_version(self):
-        for flag in 1, 0x80000000:
+        for flag in 0x40000000, 0x80000000:
             self.region()
             # One that everybody may overlook.
             self.rewrite(COMPAT, struct.pack('<I', flag))
