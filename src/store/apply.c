@@ -2,8 +2,9 @@
 /*
  * Changes with conditions, several at once, with a retry key, or with a time to go.
  *
- * All of a call stands in one record, so that it happened or did not. In memory, too: first everything is prepared that
- * can fail, with the index as it was; then the record is completed and the index changed, and nothing can fail.
+ * All of a call stands in one record, so that it happened or did not. In memory, too: first everything is
+ *prepared that can fail, with the index as it was; then the record is completed and the index changed, and
+ *nothing can fail.
  *
  *	judge	arguments, retry key, conditions
  *	admit	room
@@ -19,7 +20,7 @@
 #include "paste/change.h"
 #include "store/store_internal.h"
 
-#define OPS_DIRECT_BYTES 3072 /* as many stand in the record itself, more in its body under a BATCH op */
+#define OPS_DIRECT_BYTES 3072      /* as many stand in the record itself, more in its body under a BATCH op */
 #define OPS_DIRECT LOG_CARRIED_MAX /* so many does the next record name */
 #define RETRY_NAME_MAX 1020
 
@@ -27,12 +28,12 @@
 struct part {
 	const struct paste_change *change;
 	struct paste_result *result;
-	struct entry *entry;   /* for the index: a value, or that there is none; NULL: nothing changes */
-	struct entry *old;     /* of a key: what it replaces */
+	struct entry *entry; /* for the index: a value, or that there is none; NULL: nothing changes */
+	struct entry *old;   /* of a key: what it replaces */
 	struct stream *stream;
-	uint64_t sequence;     /* of an append */
-	bool packed;           /* the value goes into the record's body */
-	bool inserted;         /* the entry is in the tree */
+	uint64_t sequence; /* of an append */
+	bool packed;       /* the value goes into the record's body */
+	bool inserted;     /* the entry is in the tree */
 };
 
 struct batch {
@@ -144,7 +145,8 @@ static int judge_change(const struct paste_change *c)
 
 static int part_order(const void *a, const void *b)
 {
-	const struct paste_change *x = *(const struct paste_change *const *)a, *y = *(const struct paste_change *const *)b;
+	const struct paste_change *x = *(const struct paste_change *const *)a,
+				  *y = *(const struct paste_change *const *)b;
 	bool x_stream = x->type == PASTE_APPEND, y_stream = y->type == PASTE_APPEND;
 	size_t common = x->key_length < y->key_length ? x->key_length : y->key_length;
 	int order = x_stream != y_stream ? x_stream - y_stream : memcmp(x->key, y->key, common);
@@ -184,8 +186,8 @@ static int retry_name(struct batch *b)
 
 	if (!retry)
 		return 0;
-	if (retry->length < 1 || retry->length > PASTE_RETRY_KEY_MAX || retry->length + name > RETRY_NAME_MAX ||
-	    b->n > PASTE_RETRY_CHANGES_MAX)
+	if (retry->length < 1 || retry->length > PASTE_RETRY_KEY_MAX ||
+	    retry->length + name > RETRY_NAME_MAX || b->n > PASTE_RETRY_CHANGES_MAX)
 		return -EINVAL;
 	uint8_t *p = b->retry_name;
 	*p++ = b->n == 1 ? (uint8_t)c->type : 'B';
@@ -210,10 +212,10 @@ static bool repeat(struct batch *b)
 		if (i < t->changes)
 			memcpy(&was, retry_results(t) + 8u * i, sizeof(was));
 		*b->part[i].result = (struct paste_result){
-			.round = pending_round(s, t->mark),
-			.version = was & ~RETRY_EXISTED,
-			.existed = was & RETRY_EXISTED,
-			.repeated = true,
+		    .round = pending_round(s, t->mark),
+		    .version = was & ~RETRY_EXISTED,
+		    .existed = was & RETRY_EXISTED,
+		    .repeated = true,
 		};
 	}
 	s->c.repeated++;
@@ -223,13 +225,13 @@ static bool repeat(struct batch *b)
 static void retry_view(const struct batch *b, struct op_view *v)
 {
 	*v = (struct op_view){
-		.op = {.type = OP_RETRY,
-		       .flags = OP_INLINE,
-		       .key_length = b->retry_length,
-		       .version = b->s->now,
-		       .length = 8u * b->n},
-		.key = b->retry_name,
-		.bytes = (const uint8_t *)b->remembered,
+	    .op = {.type = OP_RETRY,
+		   .flags = OP_INLINE,
+		   .key_length = b->retry_length,
+		   .version = b->s->now,
+		   .length = 8u * b->n},
+	    .key = b->retry_name,
+	    .bytes = (const uint8_t *)b->remembered,
 	};
 }
 
@@ -268,7 +270,8 @@ static int admit(struct batch *b)
 			continue;
 		b->grows = true;
 		placed += bytes > s->tiny_max ? bytes : 0;
-		const struct entry *old = c->type == PASTE_PUT ? tree_find(&s->keys, c->key, c->key_length) : NULL;
+		const struct entry *old =
+		    c->type == PASTE_PUT ? tree_find(&s->keys, c->key, c->key_length) : NULL;
 		if (!old || (old->flags & ENTRY_ABSENT))
 			index += sizeof(struct op) + sizeof(struct extent) + c->key_length + 8;
 		else if (old->refs)
@@ -282,7 +285,8 @@ static int admit(struct batch *b)
 	return ret;
 }
 
-/* The entry that the index will hold. Its version is set when it is known, and the place of a packed value. */
+/* The entry that the index will hold. Its version is set when it is known, and the place of a packed value.
+ */
 static int prepare_entry(struct batch *b, struct part *p)
 {
 	struct paste_store *s = b->s;
@@ -297,12 +301,14 @@ static int prepare_entry(struct batch *b, struct part *p)
 			return ret;
 	}
 	v.op = (struct op){
-		.type = c->type == PASTE_APPEND ? OP_APPEND : c->type == PASTE_PUT ? OP_PUT : OP_DELETE,
-		.flags = plan.flags,
-		.key_length = (uint16_t)c->key_length,
-		.refs = (uint16_t)plan.refs,
-		.attributes = c->expires ? ATTRIBUTE_EXPIRES_SIZE : 0,
-		.length = plan.length,
+	    .type = c->type == PASTE_APPEND ? OP_APPEND
+		    : c->type == PASTE_PUT  ? OP_PUT
+					    : OP_DELETE,
+	    .flags = plan.flags,
+	    .key_length = (uint16_t)c->key_length,
+	    .refs = (uint16_t)plan.refs,
+	    .attributes = c->expires ? ATTRIBUTE_EXPIRES_SIZE : 0,
+	    .length = plan.length,
 	};
 	if (c->expires)
 		attribute_expires_put(attributes, c->expires);
@@ -329,7 +335,8 @@ static int prepare_entries(struct batch *b)
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct part *p = &b->part[i];
 		const struct paste_change *c = p->change;
-		const struct entry *e = c->type == PASTE_APPEND ? NULL : tree_find(&s->keys, c->key, c->key_length);
+		const struct entry *e =
+		    c->type == PASTE_APPEND ? NULL : tree_find(&s->keys, c->key, c->key_length);
 		if (c->type == PASTE_DELETE && (!e || (e->flags & ENTRY_ABSENT))) {
 			p->result->round = e ? pending_round(s, e->mark) : 0;
 			continue;
@@ -406,16 +413,16 @@ static void take_back(struct batch *b)
 
 struct place {
 	struct record *record;
-	uint8_t *ops;          /* in the record, or in its body */
+	uint8_t *ops; /* in the record, or in its body */
 	uint8_t *small;
 	bool direct;
-	uint32_t body;         /* bytes */
-	struct op_view outer;  /* the BATCH op, if they stand in the body */
+	uint32_t body;        /* bytes */
+	struct op_view outer; /* the BATCH op, if they stand in the body */
 	struct extent extent[OP_REFS_MAX];
 };
 
-/* Deleting must not fail for want of room. With values on their way no room can be made any more: lists of their references
- * are owned by nobody yet. */
+/* Deleting must not fail for want of room. With values on their way no room can be made any more: lists of
+ * their references are owned by nobody yet. */
 static int place_begin(struct batch *b, struct place *pl)
 {
 	struct paste_store *s = b->s;
@@ -467,7 +474,11 @@ static void place_ops(struct batch *b, struct place *pl, uint64_t version)
 			place_small(b, p, &small);
 		p->entry->version = c->type == PASTE_APPEND ? p->sequence : version;
 		version += pl->direct; /* ops of a record have a number each, those of a BATCH have its */
-		entry_op(p->entry, c->type == PASTE_APPEND ? OP_APPEND : c->type == PASTE_PUT ? OP_PUT : OP_DELETE, &v);
+		entry_op(p->entry,
+			 c->type == PASTE_APPEND ? OP_APPEND
+			 : c->type == PASTE_PUT  ? OP_PUT
+						 : OP_DELETE,
+			 &v);
 		v.key = c->key;
 		v.op.key_length = (uint16_t)c->key_length;
 		to += op_encode(to, &v);
@@ -493,7 +504,8 @@ static uint64_t place_end(struct batch *b, struct place *pl)
 		return record_end_ops(s, b->log, pl->record, b->ops, b->ops_bytes, pl->body);
 	uint32_t offset = (uint32_t)(pl->ops - region_segment_data(s->r, segment));
 	for (uint32_t i = 0, done = 0; i < pl->outer.op.refs; i++) {
-		uint32_t now = b->ops_bytes - done < BATCH_EXTENT_MAX ? b->ops_bytes - done : BATCH_EXTENT_MAX;
+		uint32_t now =
+		    b->ops_bytes - done < BATCH_EXTENT_MAX ? b->ops_bytes - done : BATCH_EXTENT_MAX;
 		pl->extent[i] = (struct extent){region_ref_at(s->r, segment, offset + done, now),
 						paste_crc(0, pl->ops + done, now)};
 		done += now;
@@ -576,8 +588,8 @@ static int plain(struct batch *b)
 
 	if (c->type == PASTE_DELETE)
 		return paste_store_delete(b->s, c->key, c->key_length, result);
-	return (c->type == PASTE_PUT ? paste_store_put : paste_store_append)(b->s, c->key, c->key_length, c->slices, c->n,
-									     result);
+	return (c->type == PASTE_PUT ? paste_store_put : paste_store_append)(b->s, c->key, c->key_length,
+									     c->slices, c->n, result);
 }
 
 static int run(struct batch *b)
@@ -610,7 +622,8 @@ static int may_change(const struct paste_store *s)
 	return s->error ? -EIO : s->read_only ? -EROFS : 0;
 }
 
-int apply_versioned(struct paste_store *s, const struct paste_change *put, uint64_t version, struct paste_result *result)
+int apply_versioned(struct paste_store *s, const struct paste_change *put, uint64_t version,
+		    struct paste_result *result)
 {
 	struct part part = {.change = put, .result = result};
 	struct batch b = {.s = s, .part = &part, .n = 1, .version = version};

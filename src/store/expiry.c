@@ -2,10 +2,11 @@
 /*
  * Keys that expire.
  *
- * A key whose time has come is absent: to every read, list and condition. Two things follow from showing that to somebody.
- * It must stay so whatever the clock says after a crash: so the time that is shown is durable, in a CLOCK op, before the
- * reply leaves; one record says it for all keys of that moment. And its room is to be used again: a walk over the
- * index, a piece a step, deletes what has expired, each by a record like any other delete.
+ * A key whose time has come is absent: to every read, list and condition. Two things follow from showing that
+ * to somebody. It must stay so whatever the clock says after a crash: so the time that is shown is durable,
+ * in a CLOCK op, before the reply leaves; one record says it for all keys of that moment. And its room is to
+ * be used again: a walk over the index, a piece a step, deletes what has expired, each by a record like any
+ * other delete.
  */
 #include <errno.h>
 
@@ -13,8 +14,8 @@
 #include "paste/change.h"
 #include "store/store_internal.h"
 
-#define PASS_MS 10000        /* a walk over the whole index takes about so long, or as long as there is time */
-#define ENTRIES_MOST 4096    /* a step */
+#define PASS_MS 10000     /* a walk over the whole index takes about so long, or as long as there is time */
+#define ENTRIES_MOST 4096 /* a step */
 #define ENTRIES_URGENT 16384 /* when somebody waits for room */
 
 void paste_store_set_time(struct paste_store *s, uint64_t ms)

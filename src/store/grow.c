@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Making a region larger while nobody has it open: first the bytes, then the superblock that says that they are there. The
- * new segments are free: nothing leads into them, and their heads are zero. Segments keep their size.
+ * Making a region larger while nobody has it open: first the bytes, then the superblock that says that they
+ * are there. The new segments are free: nothing leads into them, and their heads are zero. Segments keep
+ * their size.
  */
 #include <errno.h>
 
@@ -24,7 +25,8 @@ static int present_size(const struct media_options *options, uint64_t *size, str
 	bool region = m->length >= AREA_START && superblock_peek(m, &sb, &health);
 	media_close(m);
 	if (!region)
-		return paste_fail(err, -EBADMSG, "%s: not a region, or both copies of its superblock are damaged",
+		return paste_fail(err, -EBADMSG,
+				  "%s: not a region, or both copies of its superblock are damaged",
 				  options->path);
 	*size = sb.size;
 	return 0;

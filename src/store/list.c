@@ -33,7 +33,8 @@ static void *list_seek(const struct tree *t, const void *prefix, size_t prefix_l
 
 static bool list_arguments_ok(size_t prefix_length, const void *after, size_t after_length)
 {
-	return prefix_length <= PASTE_KEY_MAX && after_length <= PASTE_KEY_MAX && (!after || after_length > 0);
+	return prefix_length <= PASTE_KEY_MAX && after_length <= PASTE_KEY_MAX &&
+	       (!after || after_length > 0);
 }
 
 static void list_key(const struct paste_store *s, const struct entry *e, struct paste_listed *item)
@@ -68,9 +69,11 @@ int paste_store_list(struct paste_store *s, const void *prefix, size_t prefix_le
 	if (!list_arguments_ok(prefix_length, after, after_length))
 		return -EINVAL;
 	const struct entry *e = list_seek(&s->keys, prefix, prefix_length, after, after_length);
-	for (uint32_t skipped = 0; e && has_prefix(entry_key(e), e->key_length, prefix, prefix_length); skipped++) {
+	for (uint32_t skipped = 0; e && has_prefix(entry_key(e), e->key_length, prefix, prefix_length);
+	     skipped++) {
 		list_key(s, e, item);
-		int ret = s->error && item->round ? -EIO : 0; /* what the list shows of it will never be durable */
+		int ret =
+		    s->error && item->round ? -EIO : 0; /* what the list shows of it will never be durable */
 		if (ret == 0 && entry_shown(s, e))
 			return 0;
 		if (ret == 0 && !(e->flags & ENTRY_ABSENT))
@@ -85,8 +88,8 @@ int paste_store_list(struct paste_store *s, const void *prefix, size_t prefix_le
 	return -ENOENT;
 }
 
-int paste_store_list_streams(struct paste_store *s, const void *prefix, size_t prefix_length, const void *after,
-			     size_t after_length, struct paste_listed *item)
+int paste_store_list_streams(struct paste_store *s, const void *prefix, size_t prefix_length,
+			     const void *after, size_t after_length, struct paste_listed *item)
 {
 	*item = (struct paste_listed){0};
 	if (!list_arguments_ok(prefix_length, after, after_length))
@@ -95,11 +98,11 @@ int paste_store_list_streams(struct paste_store *s, const void *prefix, size_t p
 	if (!st || !has_prefix(st->name, st->name_length, prefix, prefix_length))
 		return -ENOENT;
 	*item = (struct paste_listed){
-		.name = st->name,
-		.name_length = st->name_length,
-		.round = pending_round(s, st->mark),
-		.first = st->first,
-		.next = st->next,
+	    .name = st->name,
+	    .name_length = st->name_length,
+	    .round = pending_round(s, st->mark),
+	    .first = st->first,
+	    .next = st->next,
 	};
 	return s->error && item->round ? -EIO : 0;
 }
@@ -133,7 +136,8 @@ int paste_store_delete_prefix(struct paste_store *s, const void *prefix, size_t 
 	int ret;
 
 	for (uint32_t i = 0; i < most; i++) {
-		ret = paste_store_list(s, prefix, prefix_length, d->at_length ? d->at : NULL, d->at_length, &item);
+		ret = paste_store_list(s, prefix, prefix_length, d->at_length ? d->at : NULL, d->at_length,
+				       &item);
 		d->round = later(d->round, item.round);
 		if (ret == -ENOENT)
 			return 0;

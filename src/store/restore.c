@@ -2,10 +2,10 @@
 /*
  * Putting back what a snapshot showed.
  *
- * A version is the number of a change, and of two ops for a key the higher version counts. So what is put back must find
- * nothing newer in the log, not even that the key was deleted, and what is changed later must be numbered above it: restoring
- * begins with a checkpoint, behind which the logs are empty, and with a jump of their numbers, which an OPEN record
- * says like that of an opening.
+ * A version is the number of a change, and of two ops for a key the higher version counts. So what is put
+ * back must find nothing newer in the log, not even that the key was deleted, and what is changed later must
+ * be numbered above it: restoring begins with a checkpoint, behind which the logs are empty, and with a jump
+ * of their numbers, which an OPEN record says like that of an opening.
  */
 #include <errno.h>
 
@@ -44,17 +44,18 @@ int paste_store_restore_begin(struct paste_store *s, uint64_t version)
 	return ret;
 }
 
-int paste_store_restore_key(struct paste_store *s, const void *key, size_t key_length, const struct paste_ref *slices,
-			    uint32_t n, uint64_t version, uint64_t expires, struct paste_result *result)
+int paste_store_restore_key(struct paste_store *s, const void *key, size_t key_length,
+			    const struct paste_ref *slices, uint32_t n, uint64_t version, uint64_t expires,
+			    struct paste_result *result)
 {
 	const struct paste_change change = {
-		.type = PASTE_PUT,
-		.condition = PASTE_IF_ABSENT,
-		.key = key,
-		.key_length = key_length,
-		.slices = slices,
-		.n = n,
-		.expires = expires,
+	    .type = PASTE_PUT,
+	    .condition = PASTE_IF_ABSENT,
+	    .key = key,
+	    .key_length = key_length,
+	    .slices = slices,
+	    .n = n,
+	    .expires = expires,
 	};
 
 	if (version < 1 || version > s->restoring)
@@ -68,8 +69,8 @@ int paste_store_restore_key(struct paste_store *s, const void *key, size_t key_l
 int paste_store_restore_stream(struct paste_store *s, const void *name, size_t name_length, uint64_t first,
 			       struct paste_result *result)
 {
-	struct op_view v = {
-		.op = {.type = OP_TRIM, .key_length = (uint16_t)name_length, .version = first}, .key = name};
+	struct op_view v = {.op = {.type = OP_TRIM, .key_length = (uint16_t)name_length, .version = first},
+			    .key = name};
 	struct stream *st;
 
 	*result = (struct paste_result){0};

@@ -82,10 +82,10 @@ static void forget(struct retries *rs, struct slab *slab, struct retry *t)
 int retries_add(struct retries *rs, struct slab *slab, const struct op_view *v, uint64_t mark)
 {
 	struct retry shape = {
-		.time = v->op.version,
-		.mark = mark,
-		.key_length = v->op.key_length,
-		.changes = (uint16_t)(v->op.length / 8),
+	    .time = v->op.version,
+	    .mark = mark,
+	    .key_length = v->op.key_length,
+	    .changes = (uint16_t)(v->op.length / 8),
 	};
 
 	if (!(v->op.flags & OP_INLINE) || v->op.length % 8 || v->op.length == 0 || v->op.key_length == 0)
@@ -135,12 +135,12 @@ struct retry *retries_from(const struct retries *rs, uint64_t *place)
 void retry_op(const struct retry *t, struct op_view *v)
 {
 	*v = (struct op_view){
-		.op = {.type = OP_RETRY,
-		       .flags = OP_INLINE,
-		       .key_length = t->key_length,
-		       .version = t->time,
-		       .length = 8u * t->changes},
-		.key = retry_key(t),
-		.bytes = retry_results(t),
+	    .op = {.type = OP_RETRY,
+		   .flags = OP_INLINE,
+		   .key_length = t->key_length,
+		   .version = t->time,
+		   .length = 8u * t->changes},
+	    .key = retry_key(t),
+	    .bytes = retry_results(t),
 	};
 }

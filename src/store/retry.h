@@ -2,10 +2,11 @@
 /*
  * retry.h - calls that were made with a retry key, and what they returned (paste/change.h).
  *
- * Kept in the order in which they were made, so that the oldest is forgotten first, and in a tree by their keys. Each
- * stands in the log, in the record of its changes, and in the checkpoint, as a RETRY op:
+ * Kept in the order in which they were made, so that the oldest is forgotten first, and in a tree by their
+ *keys. Each stands in the log, in the record of its changes, and in the checkpoint, as a RETRY op:
  *
- *	key: class, length of the retry key, retry key, name		version: time	bytes: 8 for each change
+ *	key: class, length of the retry key, retry key, name		version: time	bytes: 8 for each
+ *change
  */
 #ifndef STORE_RETRY_H
 #define STORE_RETRY_H
@@ -18,12 +19,12 @@
 #define RETRY_EXISTED (1ull << 63)
 
 struct retry {
-	uint64_t time;       /* of the call, ms */
-	uint64_t mark;       /* its round */
-	uint64_t place;      /* in the order, from the first one ever on */
+	uint64_t time;  /* of the call, ms */
+	uint64_t mark;  /* its round */
+	uint64_t place; /* in the order, from the first one ever on */
 	uint16_t key_length;
 	uint16_t changes;
-	uint8_t bytes[];     /* results, then the key */
+	uint8_t bytes[]; /* results, then the key */
 };
 
 static inline const uint8_t *retry_results(const struct retry *t)
@@ -38,9 +39,9 @@ static inline const uint8_t *retry_key(const struct retry *t)
 
 struct retries {
 	struct tree tree;
-	struct retry **order; /* by place modulo room; NULL: gone */
-	uint64_t first, next; /* places */
-	size_t room;          /* a power of two, or 0 */
+	struct retry **order;  /* by place modulo room; NULL: gone */
+	uint64_t first, next;  /* places */
+	size_t room;           /* a power of two, or 0 */
 	uint64_t count, bytes; /* remembered; of their ops */
 };
 

@@ -9,10 +9,10 @@
 
 struct piece {
 	struct paste_store *s;
-	uint64_t left;    /* bytes that this step may still read */
-	uint64_t skip;    /* extents of the value that earlier steps have read */
-	uint64_t at;      /* extent reached */
-	uint64_t bad;     /* where in the region the first bad one stands, or 0 */
+	uint64_t left; /* bytes that this step may still read */
+	uint64_t skip; /* extents of the value that earlier steps have read */
+	uint64_t at;   /* extent reached */
+	uint64_t bad;  /* where in the region the first bad one stands, or 0 */
 };
 
 /* 1: enough for this step. */
@@ -34,7 +34,8 @@ static int scrub_extent(void *arg, const struct extent *e, bool list)
 	return 0;
 }
 
-static void report(struct paste_store *s, const struct entry *e, const struct stream *st, uint64_t offset, bool list)
+static void report(struct paste_store *s, const struct entry *e, const struct stream *st, uint64_t offset,
+		   bool list)
 {
 	char name[128], what[176];
 

@@ -22,7 +22,8 @@ static uint64_t kept_cost(const struct entry *e)
 	return e->length + entry_size(e);
 }
 
-/* Nobody needs the entry any more: what it owns is free when its removal can not be undone. There is a place in limbo. */
+/* Nobody needs the entry any more: what it owns is free when its removal can not be undone. There is a place
+ * in limbo. */
 static void let_go(struct paste_store *s, uint16_t l, struct entry *e)
 {
 	s->snapshot.kept_bytes -= kept_cost(e);
@@ -189,7 +190,8 @@ static struct snapshot_kept *kept_of(struct paste_store *s, struct stream *st)
 bool snapshot_keep_entry(struct paste_store *s, struct stream *st, uint64_t sequence, struct entry *e)
 {
 	struct snapshot *sn = &s->snapshot;
-	bool shown = st == sn->stream ? sequence < sn->sequence : walk_is_past(sn, true, st->name, st->name_length);
+	bool shown =
+	    st == sn->stream ? sequence < sn->sequence : walk_is_past(sn, true, st->name, st->name_length);
 
 	if (sn->given_up || shown || sequence >= st->snapshot_next || !SITE(snapshot_keeps_entries))
 		return false;
@@ -300,15 +302,18 @@ static int show_key(struct paste_store *s, struct entry *e, bool saved, struct p
 	return read_entry(s, e, &item->value);
 }
 
-/* The next key, from the index or from what is kept: the lower one, and of two the kept one. -ENOENT: no more. */
+/* The next key, from the index or from what is kept: the lower one, and of two the kept one. -ENOENT: no
+ * more. */
 static int next_key(struct paste_store *s, struct paste_snapshot_item *item)
 {
 	struct snapshot *sn = &s->snapshot;
 
 	for (uint32_t i = 0; i < SKIP_MAX; i++) {
 		struct entry *e = first_of(&s->keys, sn), *saved = first_of(&sn->saved, sn);
-		int order = !e ? 1 : !saved ? -1
-			      : compare(entry_key(e), e->key_length, entry_key(saved), saved->key_length);
+		int order = !e ? 1
+			    : !saved
+				? -1
+				: compare(entry_key(e), e->key_length, entry_key(saved), saved->key_length);
 		if (!e && !saved)
 			return -ENOENT;
 		struct entry *show = order < 0 ? e : saved;
@@ -337,7 +342,8 @@ static int next_stream(struct paste_store *s, struct paste_snapshot_item *item)
 	struct snapshot *sn = &s->snapshot;
 
 	for (uint32_t i = 0; i < SKIP_MAX; i++) {
-		struct stream *st = sn->at_length ? tree_after(&s->streams, sn->at, sn->at_length) : tree_first(&s->streams);
+		struct stream *st =
+		    sn->at_length ? tree_after(&s->streams, sn->at, sn->at_length) : tree_first(&s->streams);
 		uint64_t first, next;
 		if (!st)
 			return -ENOENT;
@@ -349,11 +355,11 @@ static int next_stream(struct paste_store *s, struct paste_snapshot_item *item)
 		sn->sequence = first;
 		sn->next = next;
 		*item = (struct paste_snapshot_item){
-			.kind = PASTE_SNAPSHOT_STREAM,
-			.name = st->name,
-			.name_length = st->name_length,
-			.first = first,
-			.next = next,
+		    .kind = PASTE_SNAPSHOT_STREAM,
+		    .name = st->name,
+		    .name_length = st->name_length,
+		    .first = first,
+		    .next = next,
 		};
 		return 0;
 	}
@@ -382,10 +388,10 @@ static int next_entry(struct paste_store *s, struct paste_snapshot_item *item)
 	sn->sequence++;
 	struct entry *e = sequence >= st->first ? stream_get(st, sequence) : kept_entry(st, sequence);
 	*item = (struct paste_snapshot_item){
-		.kind = PASTE_SNAPSHOT_ENTRY,
-		.name = st->name,
-		.name_length = st->name_length,
-		.sequence = sequence,
+	    .kind = PASTE_SNAPSHOT_ENTRY,
+	    .name = st->name,
+	    .name_length = st->name_length,
+	    .sequence = sequence,
 	};
 	return e ? read_entry(s, e, &item->value) : -EBADMSG;
 }

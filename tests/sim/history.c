@@ -83,6 +83,9 @@ struct history *history_successor(const struct history *h)
 	successor->keys = h->keys;
 	successor->streams = h->streams;
 	successor->ordered = h->ordered;
+	memcpy(successor->repeatable, h->repeatable, sizeof(h->repeatable));
+	successor->repeatables = h->repeatables;
+	successor->repeatables_made = h->repeatables_made;
 	successor->objects = need(calloc(n, sizeof(*successor->objects)));
 	for (uint32_t i = 0; i < n; i++) {
 		const struct object *o = &h->objects[i];
@@ -128,6 +131,17 @@ struct state *history_change(struct history *h, struct object *o)
 	struct state state = *object_last(o);
 
 	state.at = ++h->changes;
+	state.seen_gone = false;
+	state_add(o, state);
+	return object_last(o);
+}
+
+struct state *history_change_more(struct history *h, struct object *o)
+{
+	struct state state = *object_last(o);
+
+	state.at = h->changes;
+	state.seen_gone = false;
 	state_add(o, state);
 	return object_last(o);
 }
@@ -147,6 +161,16 @@ void stream_entry_set(struct object *o, uint64_t sequence, const struct blob *va
 		o->entries_room = room;
 	}
 	o->entries[sequence] = value;
+}
+
+void history_gone(struct history *h, struct object *o)
+{
+	struct state *state = history_change(h, o);
+
+	state->present = false;
+	state->value = NULL;
+	state->expires = 0;
+	state->seen_gone = true;
 }
 
 void history_told(struct object *o, uint32_t index)

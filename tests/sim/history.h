@@ -33,6 +33,8 @@ struct state {
 	bool present;
 	const struct blob *value; /* of a key */
 	uint64_t version;         /* of a key, as the store said; 0: not known */
+	uint64_t expires;         /* of a key: absent from then on; 0: never */
+	bool seen_gone;           /* absent, as the state before is, whose time has come: no more than that was seen */
 	uint64_t first, next;     /* of a stream */
 };
 
@@ -47,10 +49,25 @@ struct object {
 	uint64_t entries_room;
 };
 
+#define REPEATABLES_MAX 8
+
+/* An append with a retry key. */
+struct repeatable {
+	uint32_t object;
+	uint32_t length;
+	uint8_t key[16];
+	uint64_t sequence; /* that it got; 0: it was lost, or never made */
+	uint64_t made;     /* the how manyth it was: old ones may be forgotten */
+};
+
 struct history {
 	struct object *objects; /* keys in order of names, then streams */
 	uint32_t keys, streams;
 	uint64_t changes; /* so far, refused ones too */
+	uint64_t now;     /* the latest time that the store was told: what expires by then may be absent */
+	struct repeatable repeatable[REPEATABLES_MAX];
+	uint32_t repeatables;
+	uint64_t repeatables_made;
 	bool ordered;     /* one log: changes are lost only together */
 	struct blob *blobs;
 	uint8_t *names; /* NULL: another history's */
@@ -73,9 +90,21 @@ const struct blob *history_blob(struct history *h, struct sim_random *r, uint32_
 
 /* A change is about to be asked for: the new last state, a copy of the one before, to be filled in. */
 struct state *history_change(struct history *h, struct object *o);
+/* One more that happens together with the last one. */
+struct state *history_change_more(struct history *h, struct object *o);
+/* The key is there: its time has not come. */
+static inline bool object_there(const struct history *h, const struct object *o)
+{
+	const struct state *last = object_last(o);
+
+	return last->present && !(last->expires && last->expires <= h->now);
+}
 /* The store refused it. */
 void history_refused(struct history *h, struct object *o);
 void stream_entry_set(struct object *o, uint64_t sequence, const struct blob *value);
+
+/* Somebody is shown that the key is absent, whose time has come: the new last state. */
+void history_gone(struct history *h, struct object *o);
 
 /* A reply that revealed state `index` has left. */
 void history_told(struct object *o, uint32_t index);

@@ -2,6 +2,8 @@
 /* history_judge(): what a recovered store holds against what clients were told. */
 #include "history.h"
 
+#include "paste/change.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -62,6 +64,7 @@ bool value_equals(struct paste_store *s, const struct paste_value *v, const stru
 /* The object as found fits after any number of changes from states[i] up to the next state. */
 static void cover(struct judge *j, const struct object *o, uint32_t i)
 {
+	/* A state that another one of the same moment follows was never there. */
 	j->covered[o->states[i].at]++;
 	j->covered[i + 1 < o->n ? o->states[i + 1].at : j->h->changes + 1]--;
 }
@@ -82,10 +85,18 @@ static void found_set(struct judge *j, const struct object *o, const struct stat
 static bool key_state_fits(struct judge *j, const struct state *state, int rc, const struct paste_value *v)
 {
 	if (rc == -ENOENT)
-		return !state->present;
-	if (!state->present || (state->version && state->version != v->version))
+		return !state->present || (state->expires && state->expires <= j->h->now);
+	if (!state->present || state->expires != v->expires || (state->version && state->version != v->version))
 		return false;
 	return value_equals(j->s, v, state->value);
+}
+
+/* What a client was told is no more than that the time of state i has come: it was absent before that, too. */
+static bool same_absence(const struct object *o, uint32_t i)
+{
+	while (i < o->told && o->states[i + 1].seen_gone)
+		i++;
+	return i == o->told;
 }
 
 static bool judge_key(struct judge *j, const struct object *o, bool *present, uint64_t *length)
@@ -100,7 +111,7 @@ static bool judge_key(struct judge *j, const struct object *o, bool *present, ui
 	for (uint32_t i = 0; i < o->n; i++) {
 		if (!key_state_fits(j, &o->states[i], rc, &v))
 			continue;
-		if (i < o->told) {
+		if (i < o->told && !(rc && same_absence(o, i))) {
 			older = true;
 			continue;
 		}
@@ -111,6 +122,8 @@ static bool judge_key(struct judge *j, const struct object *o, bool *present, ui
 	*length = v.length;
 	struct state now = fits ? *fits : (struct state){0};
 	now.version = v.version;
+	if (rc == -ENOENT)
+		now = (struct state){.version = now.version};
 	if (rc == 0)
 		paste_value_put(j->s, &v);
 	if (fits) {
@@ -221,6 +234,21 @@ static bool judge_list(struct judge *j, const bool *present, const uint64_t *len
 	}
 }
 
+/* Which appends with a retry key are still there: by their numbers, which are not given again to anything else before. */
+static void judge_repeatables(struct judge *j)
+{
+	struct history *f = j->found;
+
+	if (!f)
+		return;
+	f->now = paste_store_time(j->s);
+	for (uint32_t i = 0; i < f->repeatables; i++) {
+		struct repeatable *again = &f->repeatable[i];
+		if (f->objects[again->object].states[0].next <= again->sequence)
+			again->sequence = 0;
+	}
+}
+
 /* All objects are as they were after one and the same number of changes. */
 static bool judge_order(struct judge *j)
 {
@@ -252,6 +280,8 @@ bool history_judge(const struct history *h, struct paste_store *s, struct histor
 		right = judge_key(&j, &h->objects[i], &present[i], &lengths[i]);
 	for (uint32_t i = h->keys; right && i < h->keys + h->streams; i++)
 		right = judge_stream(&j, &h->objects[i]);
+	if (right)
+		judge_repeatables(&j);
 	right = right && judge_list(&j, present, lengths) && (!h->ordered || judge_order(&j));
 	free(present);
 	free(lengths);

@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* An error that is not an answer. True if it is the failed medium's; any other is a broken promise. */
-static bool medium_failed(struct life *life, const char *what, int64_t rc)
+bool life_medium_failed(struct life *life, const char *what, int64_t rc)
 {
 	if (life->failing && rc == life->m->error && rc < 0) {
 		life->run->coverage->failed_media++;
@@ -23,8 +22,7 @@ static void told(struct life *life, const struct reply *reply)
 	life->run->coverage->told_absent += !state->present;
 }
 
-/* The reply may leave when its round is durable. */
-static void reply(struct life *life, struct object *o, uint32_t state, uint64_t round)
+void life_reply(struct life *life, struct object *o, uint32_t state, uint64_t round)
 {
 	struct reply reply = {.round = round, .object = o, .state = state};
 
@@ -66,7 +64,7 @@ bool life_commit(struct life *life)
 	int64_t round = paste_store_commit(life->s);
 
 	if (round < 0)
-		return !medium_failed(life, "commit", round);
+		return !life_medium_failed(life, "commit", round);
 	if ((uint64_t)round < life->committed)
 		run_broken(life->run, "commit goes back from round %llu to %lld",
 			   (unsigned long long)life->committed, (long long)round);
@@ -81,7 +79,7 @@ bool life_commit(struct life *life)
 static bool durable_until(struct life *life, int64_t durable, const char *what)
 {
 	if (durable < 0)
-		return !medium_failed(life, what, durable);
+		return !life_medium_failed(life, what, durable);
 	if ((uint64_t)durable < life->durable)
 		run_broken(life->run, "%s goes back from round %llu to %lld", what,
 			   (unsigned long long)life->durable, (long long)durable);
@@ -110,18 +108,19 @@ static bool change_done(struct life *life, struct object *o, int rc, const char 
 		life->run->coverage->refused_full++;
 		return true;
 	}
-	return rc == 0 || !medium_failed(life, what, rc);
+	return rc == 0 || !life_medium_failed(life, what, rc);
 }
 
 bool request_put(struct life *life, struct object *o, const struct blob *b, struct slices *slices, bool *full)
 {
 	struct paste_result result = {0};
-	bool existed = object_last(o)->present;
+	bool existed = object_there(life->h, o);
 	struct state *state = history_change(life->h, o);
 
 	state->present = true;
 	state->value = b;
 	state->version = 0;
+	state->expires = 0;
 	int rc = paste_store_put(life->s, o->name, o->name_length, slices->ref, slices->n, &result);
 	if (!change_done(life, o, rc, "put", full))
 		return false;
@@ -134,7 +133,7 @@ bool request_put(struct life *life, struct object *o, const struct blob *b, stru
 		run_broken(life->run, "put gives version %llu after version %llu",
 			   (unsigned long long)result.version, (unsigned long long)state[-1].version);
 	state->version = result.version;
-	reply(life, o, o->n - 1, result.round);
+	life_reply(life, o, o->n - 1, result.round);
 	return true;
 }
 
@@ -155,18 +154,20 @@ bool request_append(struct life *life, struct object *o, const struct blob *b, s
 	if (result.version != sequence)
 		run_broken(life->run, "append gives entry number %llu, not %llu",
 			   (unsigned long long)result.version, (unsigned long long)sequence);
-	reply(life, o, o->n - 1, result.round);
+	life_reply(life, o, o->n - 1, result.round);
 	return true;
 }
 
 bool request_delete(struct life *life, struct object *o)
 {
 	struct paste_result result = {0};
-	bool existed = object_last(o)->present, full;
+	bool existed = object_there(life->h, o), timed = object_last(o)->present && !existed, full;
 	struct state *state = history_change(life->h, o);
 
 	state->present = false;
 	state->value = NULL;
+	state->expires = 0;
+	state->seen_gone = timed; /* or it was deleted already, its time having come */
 	int rc = paste_store_delete(life->s, o->name, o->name_length, &result);
 	if (rc == -ENOSPC)
 		run_broken(life->run, "a delete is refused because the region is full");
@@ -175,9 +176,9 @@ bool request_delete(struct life *life, struct object *o)
 	if (result.existed != existed)
 		run_broken(life->run, "delete says that the key was %s, which is wrong",
 			   existed ? "absent" : "there");
-	if (!existed)
+	if (!existed && !timed)
 		history_refused(life->h, o); /* nothing changed, but the reply says that there is nothing */
-	reply(life, o, o->n - 1, result.round);
+	life_reply(life, o, o->n - 1, result.round);
 	return true;
 }
 
@@ -193,7 +194,7 @@ bool request_trim(struct life *life, struct object *o, uint64_t before)
 		run_broken(life->run, "a trim is refused because the region is full");
 	if (!change_done(life, o, rc, "trim", &full))
 		return false;
-	reply(life, o, o->n - 1, result.round);
+	life_reply(life, o, o->n - 1, result.round);
 	return true;
 }
 
@@ -247,14 +248,15 @@ static void value_sent(struct life *life, const struct paste_value *v, const str
 bool request_get(struct life *life, struct object *o)
 {
 	const struct state *state = object_last(o);
+	bool there = object_there(life->h, o);
 	struct paste_value v = {0};
 	int rc = paste_store_get(life->s, o->name, o->name_length, &v);
 
-	if (rc != (state->present ? 0 : -ENOENT))
+	if (rc != (there ? 0 : -ENOENT))
 		return (rc == 0 || rc == -ENOENT) ? (run_broken(life->run, "get of a key that is %s",
 								rc ? "there: absent" : "absent: a value"),
 						     false)
-						  : !medium_failed(life, "get", rc);
+						  : !life_medium_failed(life, "get", rc);
 	if (rc == 0 && !value_equals(life->s, &v, state->value))
 		run_broken(life->run, "get serves other bytes than were put (%llu bytes)",
 			   (unsigned long long)v.length);
@@ -262,9 +264,13 @@ bool request_get(struct life *life, struct object *o)
 		run_broken(life->run, "get gives version %llu instead of %llu", (unsigned long long)v.version,
 			   (unsigned long long)state->version);
 	uint64_t round = v.round;
+	if (rc == -ENOENT && state->present) {
+		history_gone(life->h, o);
+		life->run->coverage->expired++;
+	}
 	if (rc == 0)
 		value_sent(life, &v, state->value);
-	reply(life, o, o->n - 1, round);
+	life_reply(life, o, o->n - 1, round);
 	return true;
 }
 
@@ -294,13 +300,13 @@ bool request_read(struct life *life, struct object *o, uint64_t sequence)
 					 (unsigned long long)sequence, (unsigned long long)state->first,
 					 (unsigned long long)state->next, rc ? "absent" : "a value"),
 			      false)
-			   : !medium_failed(life, "read", rc);
+			   : !life_medium_failed(life, "read", rc);
 	if (there && !value_equals(life->s, &v, o->entries[sequence]))
 		run_broken(life->run, "read serves other bytes than were appended");
 	uint64_t round = v.round;
 	if (there)
 		value_sent(life, &v, o->entries[sequence]);
-	reply(life, o, entry_state(o, sequence, there), round);
+	life_reply(life, o, entry_state(o, sequence, there), round);
 	return true;
 }
 
@@ -311,12 +317,12 @@ bool request_range(struct life *life, struct object *o)
 	int rc = paste_store_stream(life->s, o->name, o->name_length, &first, &next, &round);
 
 	if (rc != (state->present ? 0 : -ENOENT) && rc != 0 && rc != -ENOENT)
-		return !medium_failed(life, "stream", rc);
+		return !life_medium_failed(life, "stream", rc);
 	if (rc != (state->present ? 0 : -ENOENT) ||
 	    (rc == 0 && (first != state->first || next != state->next)))
 		run_broken(life->run, "a stream has entries %llu to %llu where it should have %llu to %llu",
 			   (unsigned long long)first, (unsigned long long)next,
 			   (unsigned long long)state->first, (unsigned long long)state->next);
-	reply(life, o, o->n - 1, round);
+	life_reply(life, o, o->n - 1, round);
 	return true;
 }

@@ -4,6 +4,7 @@
  *
  *	intake.c   packets arrive in buffers
  *	life.c     requests are answered: put, delete, append, trim, get, read; what is held meanwhile
+ *	ask.c      conditions, several at once, retry keys, time, lists, snapshots
  *	step.c     poll rounds: a batch of requests, commit, replies that may leave, maintenance; full and
  *roomy again
  *
@@ -65,6 +66,13 @@ struct life {
 	struct hold holds[HOLDS_MAX];
 	uint64_t committed, durable; /* rounds, as the store said */
 	uint64_t steps;
+	uint64_t clock; /* that it tells the store: each life has its own idea of the time */
+	bool plain;     /* only what store.h has */
+	struct life_snapshot {
+		uint32_t *state; /* of each object, index; NULL: there is no snapshot */
+		uint32_t key, streams;
+		uint64_t now;
+	} snapshot;
 	int64_t damage; /* known since the store was opened */
 };
 
@@ -101,6 +109,20 @@ bool request_trim(struct life *life, struct object *o, uint64_t before);
 bool request_get(struct life *life, struct object *o);
 bool request_read(struct life *life, struct object *o, uint64_t sequence);
 bool request_range(struct life *life, struct object *o);
+/* The reply about a state of the object may leave when the round is durable. */
+void life_reply(struct life *life, struct object *o, uint32_t state, uint64_t round);
+/* An error that is not an answer. True if it is the failed medium's; any other is a broken promise. */
+bool life_medium_failed(struct life *life, const char *what, int64_t rc);
+
+/* ask.c: more requests. */
+bool request_if(struct life *life, struct object *o, const struct blob *b, struct slices *slices, bool *full);
+bool request_together(struct life *life, struct object *o, const struct blob *b, struct slices *slices, bool *full);
+bool request_again(struct life *life, struct object *o, const struct blob *b, struct slices *slices, bool *full);
+bool request_list(struct life *life);
+void life_set_time(struct life *life);
+bool life_snapshot(struct life *life); /* begin one, or look at a piece of it */
+void life_snapshot_end(struct life *life);
+
 bool life_commit(struct life *life);
 bool life_poll(struct life *life); /* and let replies leave */
 bool life_wait(struct life *life);

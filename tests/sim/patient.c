@@ -19,6 +19,7 @@ static void open_life(struct patient *p, struct life *life, struct media *m, con
 	else if (!history_judge(before, s, &h, why, sizeof(why)))
 		run_broken(p->run, "%s", why);
 	life->random = sim_split(&p->random);
+	life->plain = true; /* what a lost record of the time, or of a retry key, does is told in words only */
 	life_begin(life, p->run, m, s, h);
 	life->failing = false;
 	m->error = 0;

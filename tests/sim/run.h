@@ -30,6 +30,7 @@ struct run_options {
 struct run_coverage {
 	uint64_t seeds, lives, images, crash_points, recoveries_crashed, generations[4];
 	uint64_t changes, told, told_absent, refused_full, refilled, indirect, held_values, failed_media;
+	uint64_t conditions, together, repeated, expired, lists, snapshots;
 	uint64_t checkpoints, cleaned, recovered_records, torn, closed_clean, dribbled, torn_superblocks;
 };
 

@@ -21,6 +21,7 @@ void life_begin(struct life *life, struct run *run, struct media *m, struct past
 	life->ring_want = sim_between(r, 1, RING_MAX / 2);
 	life->batch_max = sim_between(r, 1, 12);
 	life->deletes = sim_below(r, 6);
+	life->clock = sim_between(r, 1, 2000);
 	if (sim_chance(r, 8))
 		life_fail_soon(life, 100);
 }
@@ -37,6 +38,7 @@ void life_end(struct life *life)
 		free(life->holds[i].slices);
 	free(life->packet);
 	free(life->replies);
+	life_snapshot_end(life);
 }
 
 /* Around each border where a value goes another way, and everywhere between. */
@@ -99,7 +101,9 @@ static bool random_look(struct life *life)
 {
 	struct object *o;
 
-	switch (sim_below(&life->random, 4)) {
+	switch (sim_below(&life->random, life->plain ? 4 : 5)) {
+	case 4:
+		return request_list(life);
 	case 0:
 		return request_range(life, draw_stream(life));
 	case 1:
@@ -173,8 +177,16 @@ static bool request_change(struct life *life, struct arrival *a, bool *full)
 		body_slices = (struct slices){.ref = body.slices, .n = body.n};
 		slices = &body_slices;
 	}
-	right = a->object->stream ? request_append(life, a->object, a->value, slices, full)
-				  : request_put(life, a->object, a->value, slices, full);
+	uint32_t how = life->plain ? 9 : sim_below(&life->random, 10);
+	if (how < 2)
+		right = request_if(life, a->object, a->value, slices, full);
+	else if (how == 2)
+		right = request_together(life, a->object, a->value, slices, full);
+	else if (how == 3)
+		right = request_again(life, a->object, a->value, slices, full);
+	else
+		right = a->object->stream ? request_append(life, a->object, a->value, slices, full)
+					  : request_put(life, a->object, a->value, slices, full);
 	if (dribbled)
 		paste_body_free(life->s, &body);
 	else
@@ -283,7 +295,7 @@ bool life_batch(struct life *life)
 	if (n == 0 && right)
 		right = request_delete(life, draw_key(life));
 	/* Only now that no request holds buffers any more. */
-	if (right && refused && sim_chance(&life->random, 3))
+	if (right && refused && sim_chance(&life->random, 2))
 		right = deleting_makes_room(life, refused->object, refused->value);
 	return right;
 }
@@ -331,6 +343,8 @@ bool life_step(struct life *life)
 	struct sim_random *r = &life->random;
 
 	life->steps++;
+	if (!life->plain)
+		life_set_time(life);
 	if (life->draining && sim_chance(r, 24))
 		life->draining = false;
 	if (!life_batch(life) || !life_commit(life))
@@ -341,6 +355,8 @@ bool life_step(struct life *life)
 	if (!maintain(life))
 		return false;
 	if (sim_chance(r, 16) && !life_wait(life))
+		return false;
+	if (!life->plain && (!life_snapshot(life) || paste_store_scrub_step(life->s, sim_below(r, 20000)) < 0))
 		return false;
 	if (sim_chance(r, 16))
 		holds_put(life);

@@ -35,14 +35,18 @@ static void print_coverage(const struct run_options *o, const struct run_coverag
 	       "  %llu checkpoints, %llu segments cleaned, %llu records recovered, %llu torn records, %llu "
 	       "clean closes, "
 	       "%llu failed media,\n"
-	       "  %llu bodies packed, %llu with lists, %llu values held\n",
+	       "  %llu bodies packed, %llu with lists, %llu values held,\n"
+	       "  %llu conditions, %llu times several at once, %llu repeated, %llu expired, %llu lists, %llu snapshots\n",
 	       (unsigned long long)c->changes, (unsigned long long)c->told,
 	       (unsigned long long)c->told_absent, (unsigned long long)c->refused_full,
 	       (unsigned long long)c->refilled, (unsigned long long)c->checkpoints,
 	       (unsigned long long)c->cleaned, (unsigned long long)c->recovered_records,
 	       (unsigned long long)c->torn, (unsigned long long)c->closed_clean,
 	       (unsigned long long)c->failed_media, (unsigned long long)c->dribbled,
-	       (unsigned long long)c->indirect, (unsigned long long)c->held_values);
+	       (unsigned long long)c->indirect, (unsigned long long)c->held_values,
+	       (unsigned long long)c->conditions, (unsigned long long)c->together,
+	       (unsigned long long)c->repeated, (unsigned long long)c->expired, (unsigned long long)c->lists,
+	       (unsigned long long)c->snapshots);
 }
 
 /* A run that never came by a place proves nothing about it. */
@@ -67,6 +71,12 @@ static int check_coverage(const struct run_options *o, const struct run_coverage
 	    {"packed body", c->dribbled, true},
 	    {"list of slices", c->indirect, true},
 	    {"held value", c->held_values, true},
+	    {"condition", c->conditions, true},
+	    {"several changes at once", c->together, true},
+	    {"repeated call", c->repeated, true},
+	    {"expired key", c->expired, true},
+	    {"list", c->lists, true},
+	    {"snapshot", c->snapshots, true},
 	};
 	int missing = 0;
 

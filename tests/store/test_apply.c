@@ -17,8 +17,8 @@ struct call {
 	uint32_t n;
 };
 
-static struct paste_change *add(struct fixture *f, struct call *c, enum paste_change_type type, const char *key,
-				uint64_t seed, size_t length)
+static struct paste_change *add(struct fixture *f, struct call *c, enum paste_change_type type,
+				const char *key, uint64_t seed, size_t length)
 {
 	struct paste_change *change = &c->change[c->n];
 
@@ -56,8 +56,8 @@ static int apply(struct fixture *f, struct call *c, const char *retry)
 
 static struct call call; /* large */
 
-static int apply_one(struct fixture *f, enum paste_change_type type, const char *key, enum paste_condition condition,
-		     uint64_t expected, struct paste_result *result)
+static int apply_one(struct fixture *f, enum paste_change_type type, const char *key,
+		     enum paste_condition condition, uint64_t expected, struct paste_result *result)
 {
 	struct paste_change *change = add(f, &call, type, key, 1, 20);
 
@@ -130,7 +130,8 @@ static void versions_never_come_back(void **state)
 		assert_int_equal(apply_one(&f, PASTE_DELETE, "k", PASTE_ALWAYS, 0, &r), 0);
 		if (i % 3 == 0)
 			turn(&f);
-		if (i % 5 == 0) { /* the last ones may be lost: their versions are not used again all the same */
+		if (i % 5 ==
+		    0) { /* the last ones may be lost: their versions are not used again all the same */
 			fixture_crash(&f);
 			fixture_open(&f);
 		}
@@ -379,7 +380,7 @@ static void a_repeated_append_is_answered_like_the_first(void **state)
 	r = append_once(&f, "s", "request 1");
 	assert_true(r.repeated);
 	assert_int_equal(r.version, 1);
-	assert_int_equal(r.round, round); /* not durable yet, nor is the answer */
+	assert_int_equal(r.round, round);      /* not durable yet, nor is the answer */
 	r = append_once(&f, "t", "request 1"); /* another stream: another request */
 	assert_false(r.repeated);
 	r = append_once(&f, "s", "request 2");

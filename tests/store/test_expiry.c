@@ -8,9 +8,11 @@
 #include "paste/change.h"
 #include "paste/list.h"
 
-static struct paste_result put_until(struct fixture *f, const char *key, uint64_t seed, size_t length, uint64_t expires)
+static struct paste_result put_until(struct fixture *f, const char *key, uint64_t seed, size_t length,
+				     uint64_t expires)
 {
-	struct paste_change change = {.type = PASTE_PUT, .key = key, .key_length = strlen(key), .expires = expires};
+	struct paste_change change = {
+	    .type = PASTE_PUT, .key = key, .key_length = strlen(key), .expires = expires};
 	struct paste_result result;
 	struct landing l;
 	uint8_t *bytes = malloc(length + 1);
@@ -152,7 +154,8 @@ static void changes_find_an_expired_key_absent(void **state)
 	change.condition = PASTE_IF_NOT_VERSION;
 	assert_int_equal(paste_store_apply(f.s, &change, 1, NULL, &r), 0);
 	assert_false(r.existed);
-	change = (struct paste_change){.type = PASTE_PUT, .key = "b", .key_length = 1, .condition = PASTE_IF_ABSENT};
+	change = (struct paste_change){
+	    .type = PASTE_PUT, .key = "b", .key_length = 1, .condition = PASTE_IF_ABSENT};
 	assert_int_equal(paste_store_apply(f.s, &change, 1, NULL, &r), 0);
 	assert_false(r.existed);
 	assert_int_equal(put_value(&f, "c", 1, 2, 10, 0, &r), 0);

@@ -117,7 +117,8 @@ static int put_bytes(struct paste_store *s, const char *key, size_t length)
 	uint32_t n = 0;
 
 	for (; length > 0 && n < 16; n++) {
-		uint32_t buffer, now = length < paste_buffer_size(r) ? (uint32_t)length : paste_buffer_size(r);
+		uint32_t buffer,
+		    now = length < paste_buffer_size(r) ? (uint32_t)length : paste_buffer_size(r);
 		if (paste_buffer_alloc(r, &buffer) < 0)
 			break;
 		memset(paste_buffer_data(r, buffer), key[0], now);
@@ -159,7 +160,8 @@ static void grow_on(const struct scratch *place)
 	assert_int_equal(paste_store_close(s), 0);
 	assert_int_equal(paste_store_grow(place->file, 2 * MIB, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "can not shrink"));
-	assert_int_equal(paste_store_grow(place->file, 2 * MIB + 4096, &err), -EINVAL); /* not a segment more */
+	assert_int_equal(paste_store_grow(place->file, 2 * MIB + 4096, &err),
+			 -EINVAL); /* not a segment more */
 	/* The attempt left the file longer: no harm, and the next goes on. */
 	assert_int_equal(paste_store_open(&open_options, &s, &err), 0);
 	assert_int_equal(paste_store_close(s), 0);

@@ -128,7 +128,8 @@ static void a_prefix_is_deleted_in_pieces(void **state)
 	assert_int_equal(ret, 0);
 	assert_int_equal(d.deleted, 3000);
 	assert_true(pieces <= 31);
-	assert_string_equal(names(&f, "", NULL), "gone"); /* 3000 dead ones stand in the way: not in one call */
+	assert_string_equal(names(&f, "", NULL),
+			    "gone"); /* 3000 dead ones stand in the way: not in one call */
 	struct paste_listed item;
 	assert_int_equal(list_text(&f, "gone/", NULL, &item), -EAGAIN);
 	assert_true(item.name_length > 0);

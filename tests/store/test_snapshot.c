@@ -75,8 +75,12 @@ static void put(struct work *w, int i, uint64_t expires)
 	free(bytes);
 	if (!landed)
 		return;
-	struct paste_change c = {
-	    .type = PASTE_PUT, .key = name, .key_length = strlen(name), .slices = l.slices, .n = l.n, .expires = expires};
+	struct paste_change c = {.type = PASTE_PUT,
+				 .key = name,
+				 .key_length = strlen(name),
+				 .slices = l.slices,
+				 .n = l.n,
+				 .expires = expires};
 	int ret = paste_store_apply(w->f.s, &c, 1, NULL, &r);
 	land_put(&w->f, &l);
 	if (ret == -ENOSPC)
@@ -369,7 +373,8 @@ static void copy_item(struct fixture *to, struct fixture *from, const struct pas
 	if (item->value.bytes)
 		memcpy(bytes, item->value.bytes, n = item->value.length);
 	for (uint32_t i = 0; i < item->value.n; i++) {
-		memcpy(bytes + n, paste_ref_data(from->r, item->value.slices[i]), item->value.slices[i].length);
+		memcpy(bytes + n, paste_ref_data(from->r, item->value.slices[i]),
+		       item->value.slices[i].length);
 		n += item->value.slices[i].length;
 	}
 	assert_int_equal(n, item->value.length);
@@ -377,12 +382,15 @@ static void copy_item(struct fixture *to, struct fixture *from, const struct pas
 	free(bytes);
 	if (item->kind == PASTE_SNAPSHOT_KEY) {
 		assert_int_equal(paste_store_restore_key(to->s, item->name, item->name_length, l.slices, l.n,
-							 item->value.version, item->expires, &r), 0);
+							 item->value.version, item->expires, &r),
+				 0);
 		assert_int_equal(r.version, item->value.version);
 		assert_int_equal(paste_store_restore_key(to->s, item->name, item->name_length, l.slices, l.n,
-							 item->value.version, item->expires, &r), -EEXIST);
+							 item->value.version, item->expires, &r),
+				 -EEXIST);
 	} else {
-		assert_int_equal(paste_store_append(to->s, item->name, item->name_length, l.slices, l.n, &r), 0);
+		assert_int_equal(paste_store_append(to->s, item->name, item->name_length, l.slices, l.n, &r),
+				 0);
 		assert_int_equal(r.version, item->sequence);
 	}
 	land_put(to, &l);
@@ -402,7 +410,9 @@ static void copy_all(struct fixture *to, struct fixture *from)
 			continue;
 		assert_int_equal(ret, 0);
 		if (item.kind == PASTE_SNAPSHOT_STREAM)
-			assert_int_equal(paste_store_restore_stream(to->s, item.name, item.name_length, item.first, &r), 0);
+			assert_int_equal(
+			    paste_store_restore_stream(to->s, item.name, item.name_length, item.first, &r),
+			    0);
 		else
 			copy_item(to, from, &item);
 		turn(to);
@@ -428,7 +438,9 @@ static void expect_model(struct work *w, struct fixture *f)
 		uint64_t first, next, round;
 		if (w->now.stream[i].next == 1)
 			continue;
-		assert_int_equal(paste_store_stream(f->s, stream_name(i), strlen(stream_name(i)), &first, &next, &round), 0);
+		assert_int_equal(
+		    paste_store_stream(f->s, stream_name(i), strlen(stream_name(i)), &first, &next, &round),
+		    0);
 		assert_int_equal(first, w->now.stream[i].first);
 		assert_int_equal(next, w->now.stream[i].next);
 		for (uint64_t n = first; n < next; n++)
