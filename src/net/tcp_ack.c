@@ -52,6 +52,7 @@ static void release(struct tcp_conn *c, uint32_t ack)
 	queue_release(&c->tcp->queue_pool, &c->queue, c->tcp->region, bytes);
 	c->queue_seq += bytes;
 	c->una = ack;
+	c->sending = c->queue.bytes > 0 || (c->shut && !(tcp_conn_fin_sent(c) && ack == c->nxt));
 	if (c->loss.board) {
 		sack_acked(c->loss.board, ack);
 		if (c->loss.board->n == 0 && c->loss.state == LOSS_OPEN)
@@ -86,7 +87,7 @@ void tcp_ack_window(struct tcp_conn *c, const struct tcp_segment *s)
 	if (!seq_before(c->window_seq, s->seq) &&
 	    !(c->window_seq == s->seq && seq_upto(c->window_ack, s->ack)))
 		return;
-	uint32_t window = (uint32_t)s->window << c->send_scale;
+	uint32_t window = (uint32_t)s->window << tcp_conn_send_scale(c);
 	if (window > c->window && c->una == c->nxt)
 		c->backoff = 0; /* it had been closed, and asked for */
 	c->window = window;
@@ -100,7 +101,7 @@ void tcp_ack_window(struct tcp_conn *c, const struct tcp_segment *s)
 static bool is_duplicate(const struct tcp_conn *c, const struct tcp_segment *s)
 {
 	return s->ack == c->una && c->una != c->nxt && s->length == 0 && !(s->flags & TCP_FIN) &&
-	       (uint32_t)s->window << c->send_scale == c->window;
+	       (uint32_t)s->window << tcp_conn_send_scale(c) == c->window;
 }
 
 /* RFC 6298, (5.2) and (5.3) */
@@ -121,6 +122,10 @@ bool tcp_ack_receive(struct tcp_conn *c, const struct tcp_segment *s)
 	}
 	if (seq_before(s->ack, c->una))
 		return true; /* an old one: its data may be news */
+	if (!c->sending) {   /* nothing is under way, and nothing waits for a window */
+		tcp_ack_window(c, s);
+		return true;
+	}
 	struct tcp_loss_ack a = {.nxt = c->nxt, .mss = c->mss, .acked = s->ack - c->una};
 	a.duplicate = is_duplicate(c, s);
 	if (a.acked > 0) {
@@ -141,8 +146,7 @@ bool tcp_ack_receive(struct tcp_conn *c, const struct tcp_segment *s)
 	tcp_ack_window(c, s);
 	if (a.acked > 0 && tcp_conn_fin_sent(c) && c->una == c->nxt)
 		our_fin_acked(c);
-	if (c->state != TCP_CLOSED && c->state != TCP_TIME_WAIT &&
-	    (c->nxt != tcp_conn_end(c) + c->shut || c->loss.state != LOSS_OPEN))
+	if (c->sending && (c->nxt != tcp_conn_end(c) + c->shut || c->loss.state != LOSS_OPEN))
 		tcp_conn_output_soon(c);
 	return true;
 }

@@ -15,7 +15,7 @@ struct tcp_cc {
 	const struct tcp_cc_ops *ops;
 	uint32_t window;    /* cwnd */
 	uint32_t threshold; /* ssthresh */
-	uint32_t room[4];   /* the controller's own */
+	uint32_t room[2];   /* the controller's own */
 };
 
 struct tcp_cc_ops {

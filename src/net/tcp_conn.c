@@ -32,8 +32,8 @@ struct tcp_conn *tcp_conn_new(struct tcp *t, const struct packet_path *path, uin
 	struct tcp_conn *c;
 
 	if (!link_empty(&t->unused)) {
-		c = link_owner(t->unused.next, struct tcp_conn, role_link);
-		link_remove(&c->role_link);
+		c = link_owner(t->unused.next, struct tcp_conn, list_link);
+		link_remove(&c->list_link);
 	} else if (t->conns_untouched > 0) {
 		c = &t->conns[t->conns_max - t->conns_untouched--];
 	} else {
@@ -53,18 +53,17 @@ struct tcp_conn *tcp_conn_new(struct tcp *t, const struct packet_path *path, uin
 	tcp_hold_init(&c->hold);
 	tcp_rtt_init(&c->rtt);
 	link_init(&c->output_link);
-	link_init(&c->ready_link);
-	link_init(&c->role_link);
+	link_init(&c->list_link);
+	link_init(&c->list_link);
 	link_init(&c->timer.link);
 	c->hash = tcp_table_hash(&t->table, &path->source, local_port, &path->destination, peer_port);
 	tcp_table_put(&t->table, c->hash, (uint32_t)(c - t->conns));
 	c->in_table = true;
 	struct tcp_isn isn =
 	    tcp_isn(t->isn_key, t->now, &path->source, local_port, &path->destination, peer_port);
-	c->isn = isn.sequence;
 	c->ts_offset = isn.timestamp_offset;
-	c->una = c->isn;
-	c->nxt = c->queue_seq = c->isn + 1;
+	c->una = isn.sequence;
+	c->nxt = c->queue_seq = isn.sequence + 1;
 	tcp_loss_init(&c->loss, c->nxt);
 	t->alive++;
 	return c;
@@ -94,13 +93,13 @@ static void leave_role(struct tcp_conn *c)
 {
 	struct tcp *t = c->tcp;
 
-	if (link_empty(&c->role_link))
-		return;
-	link_remove(&c->role_link);
-	if (c->state == TCP_SYN_RECEIVED)
+	if (c->state == TCP_SYN_RECEIVED && c->passive)
 		t->half_open_n--;
-	else
+	else if (c->state == TCP_TIME_WAIT && c->given_up)
 		t->time_wait_n--;
+	else
+		return;
+	link_remove(&c->list_link);
 }
 
 static void count_full(struct tcp_conn *c, bool full)
@@ -120,10 +119,10 @@ static void conn_free(struct tcp_conn *c)
 
 	count_full(c, false);
 	c->due = 0;
-	link_remove(&c->ready_link);
+	link_remove(&c->list_link);
 	link_remove(&c->output_link);
 	wheel_clear(&c->timer);
-	link_append(&t->freed, &c->role_link);
+	link_append(&t->freed, &c->list_link);
 	t->alive--;
 }
 
@@ -137,7 +136,7 @@ static void free_if_over(struct tcp_conn *c)
 static void waits_no_more(struct tcp_conn *c)
 {
 	c->send_at = c->ack_at = TCP_NEVER;
-	c->timing = false;
+	c->timing = c->sending = false;
 	tcp_conn_scoreboard_drop(c);
 	queue_release(&c->tcp->queue_pool, &c->queue, c->tcp->region, c->queue.bytes);
 }
@@ -183,10 +182,10 @@ void tcp_conn_enter(struct tcp_conn *c, enum tcp_state state)
 	if (!c->given_up)
 		return;
 	count_full(c, false);
-	link_append(&t->time_wait, &c->role_link);
+	link_append(&t->time_wait, &c->list_link);
 	if (++t->time_wait_n > t->options.time_wait) {
 		t->counters.time_wait_evicted++;
-		tcp_conn_die(link_owner(t->time_wait.next, struct tcp_conn, role_link), 0);
+		tcp_conn_die(link_owner(t->time_wait.next, struct tcp_conn, list_link), 0);
 	}
 }
 
@@ -212,16 +211,15 @@ void tcp_conn_negotiate(struct tcp_conn *c, const struct tcp_segment *s)
 	c->timestamps = s->timestamps;
 	c->sack = s->sack_permitted;
 	if (s->scale != TCP_SCALE_NONE)
-		c->send_scale = s->scale;
+		c->scales = (uint8_t)(tcp_conn_receive_scale(c) << 4 | s->scale);
 	else
-		c->receive_scale = 0; /* RFC 7323, section 2.2: both or none */
+		c->scales = 0; /* RFC 7323, section 2.2: both or none */
 	if (c->timestamps) {
 		c->ts_recent = s->ts_value;
 		c->ts_recent_at = c->tcp->now;
 		mss = mss > TCP_TIMESTAMPS ? mss - TCP_TIMESTAMPS : 0;
 	}
 	c->mss = (uint16_t)(mss > TCP_MSS_LEAST ? mss : TCP_MSS_LEAST);
-	c->peer_isn = s->seq;
 	c->next = c->acked = s->seq + 1;
 	c->edge = c->next;
 	c->window = c->window_most = s->window; /* not scaled in a SYN */
@@ -255,7 +253,7 @@ void tcp_conn_established(struct tcp_conn *c)
 	}
 	if (c->shut)
 		tcp_conn_enter(c, TCP_FIN_WAIT_1);
-	if (c->queue.bytes > 0 || c->shut)
+	if (c->sending)
 		tcp_conn_output_soon(c);
 }
 
@@ -327,6 +325,7 @@ int tcp_conn_send(struct paste_conn *base, const struct paste_send *pieces, int 
 		return -EAGAIN;
 	}
 	t->stats.sends++;
+	c->sending |= bytes > 0;
 	if (bytes > 0 && c->state >= TCP_ESTABLISHED)
 		tcp_conn_output_soon(c);
 	return 0;
@@ -352,8 +351,8 @@ void tcp_conn_resume(struct paste_conn *base)
 	if (!c->paused)
 		return;
 	c->paused = false;
-	if ((c->due || c->hold.ready != HOLD_NONE) && link_empty(&c->ready_link))
-		link_append(&c->tcp->ready, &c->ready_link);
+	if ((c->due || c->hold.ready != HOLD_NONE) && link_empty(&c->list_link))
+		link_append(&c->tcp->ready, &c->list_link);
 }
 
 int tcp_conn_shut(struct paste_conn *base)
@@ -362,7 +361,7 @@ int tcp_conn_shut(struct paste_conn *base)
 
 	if (!sends(c))
 		return -EPIPE;
-	c->shut = true;
+	c->shut = c->sending = true;
 	if (c->state == TCP_ESTABLISHED)
 		tcp_conn_enter(c, TCP_FIN_WAIT_1);
 	else if (c->state == TCP_CLOSE_WAIT)
@@ -380,7 +379,7 @@ static void give_up(struct tcp_conn *c)
 	c->due = 0;
 	c->want_writable = false;
 	tcp_hold_drop(&c->tcp->hold_pool, &c->hold);
-	link_remove(&c->ready_link);
+	link_remove(&c->list_link); /* of those with events */
 	if (c->state >= TCP_ESTABLISHED && c->state != TCP_TIME_WAIT)
 		tcp_data_handed_over(c);
 }

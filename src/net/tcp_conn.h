@@ -45,8 +45,8 @@
 #define TCP_MSS_LEAST 64u /* a smaller one would make us send mostly headers (RFC 9293, section 3.7.1) */
 #define TCP_SYN_RETRIES 5
 #define TCP_TIME_WAIT_US 60000000ull /* 2 MSL, with an MSL of 30 s */
-#define TCP_QUICK 16 /* acknowledgments sent at once, before delaying begins and after it did harm */
-#define TCP_CHALLENGE_US 500000 /* a challenge ACK a connection so often (RFC 5961, section 7) */
+#define TCP_QUICK 16         /* acknowledgments sent at once, before delaying begins and after it did harm */
+#define TCP_CHALLENGE_MS 500 /* a challenge ACK a connection so often (RFC 5961, section 7) */
 
 enum tcp_state {
 	TCP_CLOSED, /* dead, and not given up by the application yet */
@@ -76,17 +76,22 @@ enum tcp_ack_due { TCP_ACK_NONE, TCP_ACK_SOON, TCP_ACK_NOW };
 
 struct tcp;
 
+/* In the order in which a segment in order and its acknowledgment touch it: the first four lines of the
+ * cache, and no more if there is nothing to send. */
 struct tcp_conn {
-	/* What every segment looks at. */
-	struct paste_conn base;
+	/* line 0: whose it is, and what is next */
+	_Alignas(64) struct paste_conn base;
 	struct tcp *tcp;
 	uint32_t hash;
 	uint16_t local_port, peer_port;
-	uint8_t state;   /* enum tcp_state */
-	uint8_t due;     /* enum tcp_due */
-	uint8_t ack_due; /* enum tcp_ack_due */
-	uint8_t quick;   /* acknowledgments left that are not delayed */
-	uint8_t send_scale, receive_scale;
+	uint8_t state;      /* enum tcp_state */
+	uint8_t due;        /* enum tcp_due */
+	uint8_t ack_due;    /* enum tcp_ack_due */
+	uint8_t quick;      /* acknowledgments left that are not delayed */
+	uint32_t next;      /* RCV.NXT */
+	uint32_t edge;      /* RCV.NXT + RCV.WND: the right edge that was advertised; never goes back */
+	uint32_t acked;     /* Last.ACK.sent */
+	uint32_t ts_recent; /* TS.Recent */
 	bool passive : 1;
 	bool told : 1;     /* the application knows of it */
 	bool given_up : 1; /* the application has closed or aborted it */
@@ -97,61 +102,65 @@ struct tcp_conn {
 	bool peer_shut : 1;  /* the peer's FIN was received */
 	bool want_writable : 1;
 	bool send_syn : 1;
-	bool timing : 1; /* timed_seq is being timed */
+	bool sending : 1; /* something is queued, or our FIN is not acknowledged: there is more than the first
+			     lines */
+	bool timing : 1;  /* timed_seq is being timed */
 	bool in_table : 1;
-	bool free : 1;      /* to be reused in the next turn */
 	bool limited : 1;   /* the last output was held back by the congestion window */
 	bool override : 1;  /* send into a window that is too small to be worth it */
 	bool full : 1;      /* counted in tcp.full_n */
 	bool fin_early : 1; /* the peer's FIN came before bytes that precede it; it is fin_seq */
-	uint32_t next;      /* RCV.NXT */
-	uint32_t edge;      /* RCV.NXT + RCV.WND: the right edge that was advertised; never goes back */
-	uint32_t acked;     /* Last.ACK.sent */
-	uint32_t ts_recent; /* TS.Recent */
-
-	uint32_t una, nxt;               /* SND.UNA, SND.NXT */
+	uint8_t scales;     /* window scales, of what we send to (low half) and of what we receive */
+	uint16_t mss;       /* bytes of payload a segment, options deducted */
+	uint16_t peer_mss;  /* of what it sends, for delaying acknowledgments */
+	/* line 1: send sequence space, and what an acknowledgment needs */
+	_Alignas(64) uint32_t una; /* SND.UNA */
+	uint32_t nxt;              /* SND.NXT */
 	uint32_t window;                 /* SND.WND, bytes */
 	uint32_t window_seq, window_ack; /* SND.WL1, SND.WL2 */
 	uint32_t window_most;            /* the largest the peer has advertised */
 	uint32_t queue_seq;              /* the sequence number of the send queue's first byte */
-	uint16_t mss;                    /* bytes of payload a segment, options deducted */
-	uint16_t peer_mss;               /* of what it sends, for delaying acknowledgments */
 	uint32_t unacked;                /* bytes received and not acknowledged */
 	struct link output_link;         /* in tcp.output */
-
-	struct packet_path path;
+	uint64_t received_at;
+	uint64_t ts_recent_at;
+	/* line 2: the way to the peer */
+	_Alignas(64) struct packet_path path;
 	uint8_t backoff; /* time-outs in a row */
 	uint8_t probes;  /* keep-alive probes without an answer */
-	int error;
-
+	uint32_t ts_offset;
+	/* line 3: what is held, and when to acknowledge */
+	_Alignas(64) struct tcp_hold hold;
+	uint32_t timed_seq;
 	uint64_t
 	    send_at; /* retransmission, persist, TIME-WAIT or FIN-WAIT-2: what it is follows from the state */
 	uint64_t ack_at; /* delayed acknowledgment */
-	uint64_t timed_at;
-	uint32_t timed_seq;
-	uint32_t ts_offset;
-	struct tcp_cc cc;
-	struct tcp_rtt rtt;
-	struct tcp_loss loss;
+	uint64_t received_bytes;
+	/* sending */
 	struct tcp_queue queue;
-	struct tcp_hold hold;
+	struct tcp_cc cc;
+	struct tcp_loss loss;
+	struct tcp_rtt rtt;
+	int error;
+	uint64_t timed_at;
+	uint64_t progress_at; /* when the peer last acknowledged something, or something was first sent */
+	uint64_t sent_at;     /* data */
+	uint64_t sent_bytes;
+	struct wheel_timer timer; /* at the earliest of what it waits for, or before that */
+	struct link
+	    list_link; /* in tcp.half_open, .ready, .time_wait, .freed or .unused: one after the other */
+	uint32_t challenged_ms; /* when the last challenge ACK was sent; 0: never */
 	uint32_t fin_seq;
 	uint32_t latest_early; /* sequence number of the segment last received early */
-	uint32_t isn, peer_isn;
 	uint32_t retransmitted;
-	uint64_t progress_at; /* when the peer last acknowledged something, or something was first sent */
-	uint64_t received_at;
-	uint64_t sent_at; /* data */
-	uint64_t challenged_at;
-	uint64_t ts_recent_at;
-	uint64_t received_bytes, sent_bytes;
-	struct wheel_timer timer; /* at the earliest of what it waits for, or before that */
-	struct link ready_link;   /* in tcp.ready */
-	struct link role_link;    /* in tcp.half_open, .time_wait, .freed or .unused */
 };
 
-_Static_assert(sizeof(struct tcp_conn) <= 496,
-	       "an idle connection takes less than 512 bytes, its 16 in the table included");
+
+_Static_assert(sizeof(struct tcp_conn) + 2 * sizeof(struct tcp_place) <= 512,
+	       "an idle connection, its two places in the table included");
+_Static_assert(offsetof(struct tcp_conn, una) == 64 && offsetof(struct tcp_conn, path) == 128 &&
+		   offsetof(struct tcp_conn, hold) == 192 && offsetof(struct tcp_conn, queue) == 256,
+	       "lines of the cache");
 
 struct tcp_listener {
 	struct net_address address;
@@ -309,6 +318,17 @@ static inline uint32_t tcp_conn_place(const struct tcp_conn *c, uint32_t seq)
 static inline uint32_t tcp_conn_end(const struct tcp_conn *c)
 {
 	return c->queue_seq + c->queue.bytes;
+}
+
+/* RFC 7323: Snd.Wind.Shift and Rcv.Wind.Shift. */
+static inline uint32_t tcp_conn_send_scale(const struct tcp_conn *c)
+{
+	return c->scales & 15;
+}
+
+static inline uint32_t tcp_conn_receive_scale(const struct tcp_conn *c)
+{
+	return c->scales >> 4;
 }
 
 static inline bool tcp_conn_fin_sent(const struct tcp_conn *c)

@@ -21,8 +21,8 @@ uint32_t tcp_data_edge(const struct tcp_conn *c)
 	    c->hold.ready_buffers < t->buffers_max ? t->buffers_max - c->hold.ready_buffers : 0;
 	if (bytes > buffers * half)
 		bytes = buffers * half;
-	if (bytes > 65535u << c->receive_scale)
-		bytes = 65535u << c->receive_scale;
+	if (bytes > 65535u << tcp_conn_receive_scale(c))
+		bytes = 65535u << tcp_conn_receive_scale(c);
 	/* Small steps would call forth small segments (RFC 9293, section 3.8.6.2.2). */
 	uint32_t step = c->mss < t->window_max / 2 ? c->mss : t->window_max / 2;
 	uint32_t edge = c->next + bytes;
@@ -71,8 +71,8 @@ static bool take(struct tcp_conn *c, struct paste_ref slice)
 			paste_ref_get(t->region, slice); /* the application's */
 		else if (!tcp_hold_ready(&t->hold_pool, &c->hold, slice))
 			return false;
-		if (c->hold.ready != HOLD_NONE && !c->paused && link_empty(&c->ready_link))
-			link_append(&t->ready, &c->ready_link);
+		if (c->hold.ready != HOLD_NONE && !c->paused && link_empty(&c->list_link))
+			link_append(&t->ready, &c->list_link);
 	}
 	c->next += slice.length;
 	c->unacked += slice.length;

@@ -67,9 +67,9 @@ void tcp_event_tell(struct tcp_conn *c)
 	if (all && !c->paused)
 		all = tell_data(c) && tell(c, TCP_DUE_EOF, PASTE_EVENT_EOF);
 	if (all)
-		link_remove(&c->ready_link);
-	else if (link_empty(&c->ready_link))
-		link_append(&c->tcp->ready, &c->ready_link);
+		link_remove(&c->list_link);
+	else if (link_empty(&c->list_link))
+		link_append(&c->tcp->ready, &c->list_link);
 }
 
 void tcp_event_due(struct tcp_conn *c, enum tcp_due due)
@@ -77,8 +77,8 @@ void tcp_event_due(struct tcp_conn *c, enum tcp_due due)
 	if (c->given_up)
 		return;
 	c->due |= (uint8_t)due;
-	if (link_empty(&c->ready_link))
-		link_append(&c->tcp->ready, &c->ready_link);
+	if (link_empty(&c->list_link))
+		link_append(&c->tcp->ready, &c->list_link);
 }
 
 void tcp_event_tell_ready(struct tcp *t)
@@ -88,8 +88,8 @@ void tcp_event_tell_ready(struct tcp *t)
 	link_init(&waiting);
 	link_splice(&waiting, &t->ready);
 	while (!link_empty(&waiting) && t->events_n < t->events_max) {
-		struct tcp_conn *c = link_owner(waiting.next, struct tcp_conn, ready_link);
-		link_remove(&c->ready_link);
+		struct tcp_conn *c = link_owner(waiting.next, struct tcp_conn, list_link);
+		link_remove(&c->list_link);
 		tcp_event_tell(c);
 	}
 	/* Those that found no room come first next time. */

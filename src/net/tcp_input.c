@@ -26,7 +26,7 @@ enum packet_check tcp_prepare(void *arg, struct net_packet *p)
 /* The lines of a connection that an ordinary segment touches. */
 static void prefetch_conn(const struct tcp_conn *c)
 {
-	for (uint32_t at = 0; at < sizeof(*c); at += 64)
+	for (uint32_t at = 0; at < offsetof(struct tcp_conn, queue); at += 64)
 		__builtin_prefetch((const uint8_t *)c + at, 1);
 }
 
@@ -204,7 +204,7 @@ static bool handshake_ends(struct tcp_conn *c, const struct net_packet *p, const
 		tcp_rtt_sample(&c->rtt, t->now - c->timed_at);
 	c->timing = false;
 	c->send_syn = false;
-	c->window = (uint32_t)s->window << c->send_scale;
+	c->window = (uint32_t)s->window << tcp_conn_send_scale(c);
 	c->window_most = c->window;
 	c->window_seq = s->seq;
 	c->window_ack = s->ack;
@@ -237,7 +237,7 @@ static void learn_mac(struct tcp_conn *c, const struct net_packet *p)
 static void receive_segment(struct tcp_conn *c, const struct net_packet *p, struct tcp_segment *s)
 {
 	if (c->state == TCP_SYN_RECEIVED && (s->flags & (TCP_SYN | TCP_RST)) == TCP_SYN &&
-	    s->seq == c->peer_isn && !syn_again(c, s))
+	    s->seq == c->next - 1 && !syn_again(c, s))
 		return;
 	if (!timestamp_passes(c, s))
 		return;

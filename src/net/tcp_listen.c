@@ -130,7 +130,7 @@ void tcp_unlisten(struct paste_stack *base)
 	/* Packets of connections that there are still have to come: the steering stays. */
 	t->listeners = 0;
 	while (!link_empty(&t->half_open))
-		tcp_conn_die(link_owner(t->half_open.next, struct tcp_conn, role_link), 0);
+		tcp_conn_die(link_owner(t->half_open.next, struct tcp_conn, list_link), 0);
 }
 
 bool tcp_listens(const struct tcp *t, const struct net_address *address, uint16_t port)
@@ -157,7 +157,7 @@ void tcp_syn_received(struct tcp *t, uint32_t hash, const struct net_packet *p, 
 	}
 	if (t->half_open_n >= t->options.half_open) {
 		t->counters.half_open_evicted++;
-		tcp_conn_die(link_owner(t->half_open.next, struct tcp_conn, role_link), 0);
+		tcp_conn_die(link_owner(t->half_open.next, struct tcp_conn, list_link), 0);
 	}
 	packet_path_back(&p->head.path, &path);
 	struct tcp_conn *c = tcp_conn_new(t, &path, s->destination_port, s->source_port);
@@ -167,9 +167,9 @@ void tcp_syn_received(struct tcp *t, uint32_t hash, const struct net_packet *p, 
 	}
 	c->passive = true;
 	c->state = TCP_SYN_RECEIVED;
-	c->receive_scale = t->window_scale;
+	c->scales = (uint8_t)(t->window_scale << 4);
 	tcp_conn_negotiate(c, s);
-	link_append(&t->half_open, &c->role_link);
+	link_append(&t->half_open, &c->list_link);
 	t->half_open_n++;
 	c->send_syn = true;
 	tcp_conn_output_soon(c);
@@ -273,7 +273,7 @@ int tcp_connect(struct paste_stack *base, const char *address, struct paste_conn
 		return paste_fail(err, rc, "%s: packets to port %u cannot be had: %s", address, local,
 				  strerror(-rc));
 	}
-	c->receive_scale = t->window_scale;
+	c->scales = (uint8_t)(t->window_scale << 4);
 	c->told = true;
 	c->full = true;
 	t->full_n++;

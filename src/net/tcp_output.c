@@ -18,7 +18,7 @@ uint32_t tcp_timestamp(const struct tcp_conn *c)
 /* --- the header */
 
 /* The window field, and with it the promise: the edge, rounded up so that it does not go back. */
-static uint16_t advertise(struct tcp_conn *c, uint8_t scale)
+static uint16_t advertise(struct tcp_conn *c, uint32_t scale)
 {
 	uint32_t window = tcp_data_edge(c) - c->next, unit = 1u << scale;
 	uint32_t field = (window + unit - 1) >> scale;
@@ -79,7 +79,7 @@ bool tcp_send_ack(struct tcp_conn *c)
 	if (!net_frame_begin(t->net, 1))
 		return false;
 	header(c, &s, c->nxt, TCP_ACK);
-	s.window = advertise(c, c->receive_scale);
+	s.window = advertise(c, tcp_conn_receive_scale(c));
 	if (c->sack && c->hold.early != HOLD_NONE)
 		s.sacks = (uint8_t)tcp_hold_ranges(&t->hold_pool, &c->hold, c->latest_early, s.sack,
 						   c->timestamps ? TCP_SACKS - 1 : TCP_SACKS);
@@ -95,7 +95,7 @@ void tcp_send_probe(struct tcp_conn *c)
 	if (!net_frame_begin(c->tcp->net, 1))
 		return;
 	header(c, &s, c->una - 1, TCP_ACK);
-	s.window = advertise(c, c->receive_scale);
+	s.window = advertise(c, tcp_conn_receive_scale(c));
 	put_empty(c->tcp, &c->path, &s);
 	acknowledged(c);
 }
@@ -106,9 +106,11 @@ void tcp_challenge(struct tcp_conn *c)
 {
 	struct tcp *t = c->tcp;
 
-	if (c->challenged_at && t->now - c->challenged_at < TCP_CHALLENGE_US)
+	uint32_t now = (uint32_t)(t->now / 1000) | 1; /* 0 says never */
+
+	if (c->challenged_ms && now - c->challenged_ms < TCP_CHALLENGE_MS)
 		return;
-	c->challenged_at = t->now ? t->now : 1;
+	c->challenged_ms = now;
 	t->counters.challenge_acks++;
 	tcp_data_ack(c, TCP_ACK_NOW);
 }
@@ -155,14 +157,14 @@ static bool send_syn(struct tcp_conn *c)
 
 	if (!net_frame_begin(t->net, 1))
 		return false;
-	header(c, &s, c->isn, TCP_SYN);
+	header(c, &s, c->nxt - 1, TCP_SYN);
 	if (answers)
 		s.flags |= TCP_ACK;
 	else
 		s.ack = 0;
 	s.mss = (uint16_t)(t->mtu - TCP_HEADER - (net_address_is4(&c->path.source) ? 20u : 40u));
-	if (!answers || c->receive_scale)
-		s.scale = c->receive_scale;
+	if (!answers || tcp_conn_receive_scale(c))
+		s.scale = (uint8_t)tcp_conn_receive_scale(c);
 	s.sack_permitted = !answers || c->sack;
 	if (!answers) {
 		s.timestamps = true;
@@ -306,11 +308,14 @@ static bool send_range(struct tcp_conn *c, uint32_t seq, uint32_t *end, bool aga
 {
 	struct tcp *t = c->tcp;
 	struct tcp_segment s;
-	struct payload p = {.slots = 1, .gather = true};
+	struct payload p; /* not cleared: it is large */
 	uint32_t data_end = seq_min(*end, tcp_conn_end(c));
 
 	header(c, &s, seq, TCP_ACK);
 	uint32_t headers = packet_header_bytes(&c->path) + tcp_segment_header(&s);
+	p.n = p.length = 0;
+	p.slots = 1;
+	p.gather = true;
 	if (seq_before(seq, data_end))
 		plan(c, &p, tcp_conn_place(c, seq), data_end - seq, headers);
 	if (!net_frame_begin(t->net, p.slots))
@@ -320,7 +325,7 @@ static bool send_range(struct tcp_conn *c, uint32_t seq, uint32_t *end, bool aga
 		s.flags |= TCP_PSH;
 	if (seq + p.length == tcp_conn_end(c) && seq_after(*end, tcp_conn_end(c)))
 		s.flags |= TCP_FIN;
-	s.window = advertise(c, c->receive_scale);
+	s.window = advertise(c, tcp_conn_receive_scale(c));
 	bool offload = net_offloads(t->net);
 	tcp_segment_build(net_own(t->net), &c->path, &s, p.bytes, p.n, offload);
 	if (p.gather)
@@ -449,7 +454,7 @@ bool tcp_output(struct tcp_conn *c)
 		return false;
 	if (c->state == TCP_SYN_SENT)
 		return true;
-	if (c->state >= TCP_ESTABLISHED && c->state != TCP_TIME_WAIT) {
+	if (c->sending && c->state >= TCP_ESTABLISHED) {
 		if (!send_data(c))
 			return false;
 		c->override = false;

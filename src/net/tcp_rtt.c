@@ -13,7 +13,7 @@ void tcp_rtt_sample(struct tcp_rtt *r, uint64_t us)
 	uint32_t sample = us < 1 ? 1 : us > TCP_RTO_MOST_US ? TCP_RTO_MOST_US : (uint32_t)us;
 
 	if (r->smoothed_us == 0) { /* (2.2) */
-		r->smoothed_us = r->least_us = sample;
+		r->smoothed_us = sample;
 		r->variation_us = sample / 2;
 	} else { /* (2.3), beta 1/4, alpha 1/8 */
 		uint32_t difference =
@@ -22,8 +22,6 @@ void tcp_rtt_sample(struct tcp_rtt *r, uint64_t us)
 		r->smoothed_us = r->smoothed_us - r->smoothed_us / 8 + sample / 8;
 		if (r->smoothed_us == 0)
 			r->smoothed_us = 1;
-		if (sample < r->least_us)
-			r->least_us = sample;
 	}
 	uint32_t spread = 4 * r->variation_us;
 	uint32_t rto = r->smoothed_us + (spread > GRANULARITY_US ? spread : GRANULARITY_US);

@@ -18,8 +18,7 @@
 struct tcp_rtt {
 	uint32_t smoothed_us; /* 0: there was no sample yet */
 	uint32_t variation_us;
-	uint32_t least_us; /* of all samples */
-	uint32_t rto_us;   /* without back-off */
+	uint32_t rto_us; /* without back-off */
 };
 
 void tcp_rtt_init(struct tcp_rtt *r);
