@@ -133,6 +133,8 @@ static void tell_ready(struct serve *o)
 		line_text(&l, "udp", o->udp.bound);
 	if (o->udp.port)
 		line_text(&l, "xdp", o->udp.port->info.mode);
+	if (o->tcp_port)
+		line_text(&l, "xdp", o->tcp_port->info.mode);
 	line_text(&l, "tokens", !o->bound[0] ? "-" : o->tokens ? "needed" : "none");
 	line_end(&l);
 	notify_say(&o->notify, "READY=1\nSTATUS=serving");

@@ -12,6 +12,7 @@ struct serve_options {
 	const char *path;
 	const char *http; /* HOST:PORT, or NULL: none */
 	const char *xdp;  /* an interface, or NULL */
+	bool http_xdp;    /* HTTP is served over it: by our own TCP */
 	struct serve_udp_options udp[SERVE_UDP_MOST];
 	uint32_t udp_n;
 	bool bare_sums, forget_landings;

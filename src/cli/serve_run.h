@@ -5,6 +5,7 @@
  *	serve.c            opening, what is told of it, closing
  *	serve_options.c    the command line
  *	serve_transport.c  what it is reached by: limits, sockets, listening
+ *	serve_tcp.c        --xdp with --http: our own TCP on an interface
  *	serve_control.c    what it answers on its control socket
  *	serve_udp.c        --udp
  *	serve_tokens.c     who may ask
@@ -30,6 +31,7 @@ struct serve {
 	struct serve_options options;
 	struct paste_store *store;
 	struct paste_stack *stack;
+	struct paste_port *tcp_port; /* below the stack, if that is our own TCP */
 	struct rounds rounds;
 	struct service *service;
 	char *full_path;         /* for those who ask from another folder */
@@ -50,6 +52,9 @@ void serve_choose_connections(struct serve_options *o);
 int serve_open_transports(struct serve *o, struct paste_error *err);
 int serve_listen(struct serve *o, struct paste_error *err); /* from here on clients get in */
 void serve_close_transports(struct serve *o);
+
+/* serve_tcp.c: the stack is our own TCP on the interface. */
+int serve_tcp_open(struct serve *o, const struct paste_stack_limits *limits, struct paste_error *err);
 
 /* serve_control.c: opened when the stack is; other sections are registered with o->control, if there is one.
  * No socket is no failure: it is told, and the service runs without. */

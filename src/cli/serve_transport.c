@@ -48,6 +48,8 @@ int serve_open_transports(struct serve *o, struct paste_error *err)
 {
 	struct paste_stack_limits limits = {.connections = (uint32_t)o->options.connections};
 
+	if (o->options.http_xdp)
+		return serve_tcp_open(o, &limits, err);
 	return paste_sock_open(paste_store_region(o->store), &limits, &o->stack, err);
 }
 
@@ -84,4 +86,5 @@ void serve_close_transports(struct serve *o)
 	serve_udp_close(&o->udp);
 	if (o->stack)
 		paste_stack_close(o->stack);
+	paste_port_close(o->tcp_port);
 }
