@@ -74,7 +74,9 @@ def run(lane, kit, medium):
         if control:
             _copy_sparse(nvdimm, control)
         serve(lane, machine, medium.path)
-        lane.refused(machine, f"pst serve {medium.path} --http 127.0.0.1:8081", "a second writer is refused")
+        lane.refused(machine, f"pst serve {medium.path} --http 127.0.0.1:8081", "a second writer is refused",
+                     r"process \d+ on")
+        lane.succeeds(machine, f"pst check {medium.path}", "pst check finds the running service, which answers for it")
         lane.succeeds(machine, _witness_writes(), "curl writes, replaces and deletes keys, appends to a stream")
         load_and_kill(lane, machine, trace, TRACE_BYTES, LOAD_SECONDS)
 

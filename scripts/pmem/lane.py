@@ -17,7 +17,9 @@ class Lane:
         self.name, self.title = name, title
         self.promises = []  # (held, statement, detail)
         self.notes = []
+        self.tests = {}       # a test program that ran in the machine: "passed", "failed" or "skipped"
         self.accident = None  # the test itself failed: the machine died or hung
+        self.skipped = None   # why this lane cannot run here
         self.seconds = 0.0
 
     def promise(self, held, statement, detail=""):
@@ -43,10 +45,19 @@ class Lane:
 
     @property
     def held(self):
-        return not self.accident and bool(self.promises) and all(held for held, _, _ in self.promises)
+        return (not self.accident and bool(self.promises) and all(held for held, _, _ in self.promises)
+                and "failed" not in self.tests.values())
+
+    def count(self):
+        """(passed, failed, skipped): of promises and test programs."""
+        words = ["passed" if held else "failed" for held, _, _ in self.promises] + list(self.tests.values())
+        return (words.count("passed"), words.count("failed") + bool(self.accident),
+                words.count("skipped") + bool(self.skipped))
 
     def table(self):
         """What this lane proved, as lines for a person."""
+        if self.skipped:
+            return [f"SKIPPED {self.name}: {self.title}", f"         - {self.skipped}"]
         lines = [f"{'PROVED' if self.held else 'BROKEN'}  {self.name}: {self.title}"]
         for held, statement, detail in self.promises:
             lines.append(f"  {'ok    ' if held else 'BROKEN'} {statement}")

@@ -2,6 +2,7 @@
 """The lanes: what is done in the machines and what it proves. Each is a function of (lane, kit), see LANES."""
 
 import crash
+import packets
 import units
 from crash import DeviceDax, FileDax
 from machine import Machine
@@ -14,7 +15,7 @@ def platform(lane, kit):
     """What the kernel says about the memory decides what a region may promise: eADR, no DAX, no MAP_SYNC."""
     nvdimms = [kit.sparse_file(f"platform.nvdimm{number}", NVDIMM_MIB) for number in range(2)]
     virtual = kit.sparse_file("platform.virtio-pmem", NVDIMM_MIB)
-    with Machine(kit, "platform", nvdimms, virtual, caches_persist=True) as machine:
+    with Machine(kit, "platform", nvdimms, virtio_pmem=virtual, caches_persist=True) as machine:
         lane.succeeds(machine, "ndctl create-namespace -f -e namespace0.0 -m devdax",
                       "a device-DAX namespace on a platform with eADR", 120)
         created(lane, machine, "/dev/dax0.0", "64M")
@@ -43,5 +44,9 @@ LANES = {  # name: (title, function)
     "device-dax": ("region on a device-DAX character device", lambda lane, kit: crash.run(lane, kit, DeviceDax)),
     "fs-dax": ("region in a file of ext4 mounted with -o dax=always", lambda lane, kit: crash.run(lane, kit, FileDax)),
     "platform": ("what is no ADR memory is not taken for it", platform),
+    "xdp-copy": ("packets received into device DAX, copied by the kernel",
+                 lambda lane, kit: packets.run(lane, kit, kit.kernel, "copy")),
+    "xdp-zero-copy": ("packets received into device DAX by the device's own DMA",
+                      lambda lane, kit: packets.run(lane, kit, kit.newer_kernel(), "zero-copy")),
     "unit": ("unit tests on the distribution's kernel", units.run),
 }

@@ -30,10 +30,10 @@ def sound(lane, machine, path, when):
     lane.note(f"pst check {when}: {last_line(text)}")
 
 
-def serve(lane, machine, path):
+def serve(lane, machine, path, options=""):
     """Start a server and wait until it can answer: the seconds that took, as seen from outside."""
     log = f"/host/{machine.name}.{path.split('/')[-1]}.serve"
-    command = (f"pst serve {path} --http 127.0.0.1:8080 >{log} 2>&1 & echo $! >/run/serve.pid; "
+    command = (f"pst serve {path} --http 127.0.0.1:8080 {options} >{log} 2>&1 & echo $! >/run/serve.pid; "
                f"for i in $(seq 1200); do grep -q '^ready http=' {log} && exit 0; "
                "kill -0 $(cat /run/serve.pid) || break; sleep 0.1; done; "
                f"cat {log}; exit 1")
@@ -84,9 +84,9 @@ def not_verified(lane, machine, trace):
     lane.note(f"control, the same check on the older copy: {_short(text)}")
 
 
-def last_line(text):
+def last_line(text, most=160):
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:160] if lines else "no output"
+    return lines[-1][:most] if lines else "no output"
 
 
 def _short(text):
