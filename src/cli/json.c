@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 static void write_quoted(FILE *out, const char *text)
 {
@@ -110,4 +111,14 @@ void json_bool(struct json *j, const char *key, bool value)
 {
 	begin_value(j, key);
 	fputs(value ? "true" : "false", j->out);
+}
+
+void json_raw(struct json *j, const char *key, const char *value)
+{
+	size_t length = strlen(value);
+
+	begin_value(j, key);
+	while (length > 0 && value[length - 1] == '\n')
+		length--;
+	fwrite(value, 1, length, j->out);
 }

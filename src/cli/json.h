@@ -28,5 +28,7 @@ void json_unsigned(struct json *j, const char *key, uint64_t value);
 void json_signed(struct json *j, const char *key, int64_t value);
 void json_real(struct json *j, const char *key, double value);
 void json_bool(struct json *j, const char *key, bool value);
+/* A value that is JSON already; a line feed at its end is left out. */
+void json_raw(struct json *j, const char *key, const char *value);
 
 #endif

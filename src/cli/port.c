@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pst port: what a network interface can do for packets that land in a region. */
 #include "cli/cli.h"
+#include "cli/control_client.h"
 #include "cli/json.h"
 #include "cli/port_judge.h"
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char *yes(bool known, bool value)
 {
@@ -26,6 +29,21 @@ static void print_findings(const struct port_judgement *j)
 		if (f->remedy[0])
 			cli_row("", "-> %s", f->remedy);
 	}
+}
+
+/* What the rings of a running service have counted: `line` is answered by the service that has the region open. Empty: there is
+ * none. The text is the caller's. */
+static char *ask_owner(const char *region, const char *line)
+{
+	struct control_client client;
+	char *text = NULL;
+
+	if (!region || control_connect(region, &client, NULL) < 0)
+		return NULL;
+	if (control_ask(&client, line, NULL) == 0)
+		text = strdup(client.text);
+	control_disconnect(&client);
+	return text;
 }
 
 static void print_table(const struct port_judgement *j)
@@ -58,6 +76,10 @@ static void print_table(const struct port_judgement *j)
 		: j->interface.zero_copy ? ", if the driver agrees when it is tried"
 					 : "");
 	print_findings(j);
+	char *live = ask_owner(j->region.path, "port text");
+	if (live)
+		fputs(live, stdout);
+	free(live);
 	cli_row("so", port_refused(j) ? "a port cannot be opened now" : "a port can be opened");
 }
 
@@ -101,6 +123,10 @@ static void write_json(const struct port_judgement *j)
 	}
 	json_string(&o, "mode", j->mode);
 	json_bool(&o, "possible", !port_refused(j));
+	char *live = ask_owner(j->region.path, "port");
+	if (live)
+		json_raw(&o, "in_use", live);
+	free(live);
 	json_list(&o, "findings");
 	for (unsigned n = 0; n < j->findings; n++) {
 		json_object(&o, NULL);

@@ -201,6 +201,7 @@ static int open_control(struct serve *o, struct paste_error *err)
 	control_set_gate(o->control, &(struct control_gate){gate_commit, gate_durable, o});
 	control_register(o->control, "info", answer_info, o);
 	control_register(o->control, "stats", answer_stats, o);
+	serve_port_control(o);
 	serve_register_check(o);
 	rc = paste_stack_watch(o->stack, control_fd(o->control), SERVE_CONTROL_COOKIE);
 	if (rc < 0) {

@@ -72,6 +72,9 @@ int64_t serve_scrub(struct serve *o, int64_t now);
 /* The same because somebody wants to know now: control requests "check". */
 void serve_register_check(struct serve *o);
 
+/* serve_port.c: the section "port", counters of every ring. */
+void serve_port_control(struct serve *o);
+
 /* serve_run.c */
 struct service_time serve_clocks(void);
 /* Until it is told to end and has drained. 0, or the errno of what stopped it. */

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """pst serve --xdp --udp over a veth pair: packets land in the region, the rest of the interface stays with the kernel."""
 import contextlib
+import json
 import os
 import signal
 import socket
 import unittest
 
 from datagrams import REFUSED, Sender, split
-from running import Service, check, create, folder_on, main, take_pst
+from running import Service, check, create, folder_on, main, run, take_pst
 from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
 
 PST = take_pst()
@@ -104,6 +105,26 @@ class UdpXdp(unittest.TestCase):
         answers = [s.answer() for _ in bodies]
         self.assertEqual(answers, list(range(1, len(bodies) + 1)))
         self.assertEqual([self.entry(service, 'udp', i) for i in answers], bodies)
+
+    def test_the_rings_of_a_running_service_are_shown(self):
+        region = self.region()
+        with self.start(region, '--udp', str(PORT)) as service:
+            for i in range(1, 11):
+                self.assertEqual(self.sender(4).ask(bytes(1400)), i)
+            said = json.loads(run(PST, 'port', HERE, '--region', region, '--json').stdout)
+            port, = said['in_use']
+            self.assertEqual((port['interface'], port['queues'], len(port['rings'])), (HERE, 2, 2))
+            self.assertIn(port['mode'], ('copy', 'generic'))
+            for way in ('receive', 'transmit'):
+                self.assertEqual(sum(ring[way]['packets'] for ring in port['rings']), 10)
+            self.assertEqual(sum(ring['kernel']['steered'] for ring in port['rings']), 10)
+            self.assertEqual(sum(ring['kernel']['absent'] + ring['kernel']['no_room'] for ring in port['rings']), 0)
+            self.assertTrue(all(ring['kernel']['posted'] > 0 for ring in port['rings']))
+            text = run(PST, 'port', HERE, '--region', region).stdout
+            self.assertIn(f'{HERE}, 2 queues, obtained: {port["mode"]}', text)
+            self.assertIn('queue 1', text)
+            self.assertEqual(service.end(), 0)
+        self.assertNotIn('in use', run(PST, 'port', HERE, '--region', region).stdout)
 
     def test_full_is_an_answer(self):
         region = self.region(size='4M')
