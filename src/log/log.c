@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/crc.h"
 #include "base/site.h"
 
@@ -176,11 +177,14 @@ static struct record *place(struct log *l, uint8_t type, uint32_t digests, uint3
 	struct record *rec = record_of(l, l->tail);
 	rec->type = type;
 	rec->digests = (uint16_t)digests;
+	if (digests == 0)
+		return rec;
 	uint8_t *p = record_digests(rec);
-	for (uint32_t i = 0; i < digests; i++)
-		memcpy(p + i * sizeof(uint32_t), digest_of(l, l->next - digests + i), sizeof(uint32_t));
-	if (digests % 2)
-		memset(p + digests * sizeof(uint32_t), 0, sizeof(uint32_t));
+	uint32_t from = (uint32_t)((l->next - digests) % DIGESTS_MAX);
+	uint32_t straight = digests < DIGESTS_MAX - from ? digests : DIGESTS_MAX - from;
+	memset(p + record_digest_bytes(digests) - 8, 0, 8);
+	copy_short(p, l->digest + from, straight * sizeof(uint32_t));
+	copy_short(p + straight * sizeof(uint32_t), l->digest, (digests - straight) * sizeof(uint32_t));
 	return rec;
 }
 
@@ -255,7 +259,7 @@ bool log_named(const struct log *l, const void *name, uint16_t length)
 		return false;
 	const struct op *op = (const struct op *)record_of(l, l->name);
 	return op->key_length == length &&
-	       memcmp((const uint8_t *)(op + 1) + op->refs * sizeof(struct extent), name, length) == 0;
+	       same_short((const uint8_t *)(op + 1) + op->refs * sizeof(struct extent), name, length);
 }
 
 /* A record without ops, behind its digests. It takes a number, too. */

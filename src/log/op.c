@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/crc.h"
 #include "base/site.h"
 
@@ -38,20 +39,17 @@ size_t op_encode(uint8_t *p, const struct op_view *v)
 
 	memcpy(q, &v->op, sizeof(v->op));
 	q += sizeof(v->op);
-	if (v->op.refs)
-		memcpy(q, v->refs, (size_t)v->op.refs * sizeof(struct extent));
+	/* Padding first: what comes before it is written over its front. */
+	memset(p + size - 8, 0, size > sizeof(v->op) ? 8 : 0);
+	copy_short(q, v->refs, (size_t)v->op.refs * sizeof(struct extent));
 	q += (size_t)v->op.refs * sizeof(struct extent);
-	if (v->op.key_length)
-		memcpy(q, v->key, v->op.key_length);
+	copy_short(q, v->key, v->op.key_length);
 	q += v->op.key_length;
 	if (v->op.attributes)
-		memcpy(q, v->attributes, v->op.attributes);
+		copy_short(q, v->attributes, v->op.attributes);
 	q += v->op.attributes;
-	if ((v->op.flags & OP_INLINE) && v->op.length) {
-		memcpy(q, v->bytes, v->op.length);
-		q += v->op.length;
-	}
-	memset(q, 0, (size_t)(p + size - q));
+	if (v->op.flags & OP_INLINE)
+		copy_short(q, v->bytes, v->op.length);
 	return size;
 }
 

@@ -11,7 +11,8 @@ bool record_names(const struct record *rec, uint64_t number, uint32_t *digest)
 		return false;
 	uint64_t back = previous - number;
 	if (back < rec->digests)
-		memcpy(digest, record_digests(rec) + (rec->digests - 1 - back) * sizeof(*digest), sizeof(*digest));
+		memcpy(digest, record_digests(rec) + (rec->digests - 1 - back) * sizeof(*digest),
+		       sizeof(*digest));
 	else if (back == 0)
 		*digest = rec->digest;
 	else

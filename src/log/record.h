@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * record.h - a record taken apart (docs/format.md, section 5). Nothing here checks a checksum: that comes first.
+ * record.h - a record taken apart (docs/format.md, section 5). Nothing here checks a checksum: that comes
+ *first.
  *
  *	header | OPEN: previous | digests | ops
  */
@@ -64,7 +65,8 @@ struct record_walk {
 };
 
 void record_walk_start(struct record_walk *w, const struct record *rec);
-/* 1: the next op is in *v, which names its stream in any case; 0: there is none; -EBADMSG: it makes no sense. */
+/* 1: the next op is in *v, which names its stream in any case; 0: there is none; -EBADMSG: it makes no sense.
+ */
 int record_walk_next(struct record_walk *w, struct op_view *v);
 
 #endif

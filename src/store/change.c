@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/crc.h"
 #include "store/store_internal.h"
+
+#define PREFETCH_BYTES 2048 /* more takes longer to come than what is done before */
 
 uint64_t entry_cost(const struct entry *e)
 {
@@ -200,6 +203,16 @@ static uint64_t incoming_end(struct paste_store *s, struct incoming *in, uint32_
 	return change_log(s, in->log, &in->v, digest);
 }
 
+/* The bytes will be asked for when the index was looked at. */
+static void value_prefetch(const struct paste_store *s, const struct paste_ref *slices, uint32_t n)
+{
+	if (n == 0)
+		return;
+	const uint8_t *p = region_ref_data(s->r, slices[0]);
+	for (uint32_t i = 0; i < slices[0].length && i < PREFETCH_BYTES; i += 64)
+		__builtin_prefetch(p + i);
+}
+
 static int change_check(const struct paste_store *s, size_t key_length)
 {
 	if (s->error)
@@ -221,7 +234,7 @@ static uint64_t slices_bytes(const struct paste_ref *slices, uint32_t n)
 /* Room for a value and an entry, on the medium and in the queues that must not fail later. */
 static int change_admit(struct paste_store *s, uint16_t l, uint64_t value, size_t key_length, const struct entry *old)
 {
-	if (value > paste_store_value_max(s))
+	if (value > value_max(s))
 		return -EFBIG;
 	if (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1))
 		return -ENOMEM;
@@ -247,6 +260,7 @@ int paste_store_put(struct paste_store *s, const void *key, size_t key_length, c
 
 	if (ret < 0)
 		return ret;
+	value_prefetch(s, slices, n);
 	struct incoming in = {.log = home_log(s, false, key, key_length)};
 	struct tree_position at;
 	struct entry *old = tree_locate(&s->keys, key, key_length, &at);
@@ -333,9 +347,14 @@ int paste_store_delete(struct paste_store *s, const void *key, size_t key_length
 
 int stream_for_append(struct paste_store *s, const void *name, size_t length, struct stream **stream)
 {
-	*stream = tree_find(&s->streams, name, length);
-	if (*stream)
-		return (*stream)->unsure ? -EBADMSG : 0;
+	struct stream *found = s->recent;
+	if (!found || found->name_length != length || !same_short(found->name, name, length))
+		found = tree_find(&s->streams, name, length);
+	*stream = found;
+	if (found) {
+		s->recent = found;
+		return found->unsure ? -EBADMSG : 0;
+	}
 	if (lost_covers(s, true, name, length))
 		return -EBADMSG;
 	struct stream *st = stream_new(&s->slab, name, length);
@@ -357,6 +376,7 @@ void stream_unmake(struct paste_store *s, struct stream *st)
 		return;
 	s->index_bytes -= op_padded(sizeof(struct op) + st->name_length);
 	tree_remove(&s->streams, st->name, st->name_length);
+	s->recent = NULL;
 	stream_free(&s->slab, st, NULL, NULL);
 }
 
@@ -368,11 +388,12 @@ int paste_store_append(struct paste_store *s, const void *name, size_t name_leng
 
 	if (ret < 0)
 		return ret;
+	value_prefetch(s, slices, n);
 	struct incoming in = {.log = home_log(s, true, name, name_length)};
 	ret = change_admit(s, in.log, slices_bytes(slices, n), name_length, NULL);
 	if (ret == 0)
 		ret = stream_for_append(s, name, name_length, &st);
-	if (ret == 0)
+	if (ret == 0 && !stream_has_slot(st, st->next))
 		ret = stream_reserve(&s->slab, st, st->next);
 	if (ret == 0)
 		ret = incoming_begin(s, &in, OP_APPEND, name, name_length, slices, n);

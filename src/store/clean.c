@@ -102,6 +102,7 @@ static void cleaner_end(struct paste_store *s)
 		s->r->segment[i].victim = false;
 	s->c.cleaned_segments += s->cleaner.victims;
 	s->cleaner.active = false;
+	s->admitted = 0; /* moves may have changed what the index takes */
 }
 
 static bool in_victim(const struct paste_store *s, struct paste_ref ref)

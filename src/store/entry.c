@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "store/entry.h"
 
-#include <string.h>
+#include "base/copy.h"
 
 struct entry *entry_new(struct slab *slab, const struct op_view *v)
 {
@@ -18,14 +18,12 @@ struct entry *entry_new(struct slab *slab, const struct op_view *v)
 	if (!e)
 		return NULL;
 	*e = shape;
-	if (v->op.refs)
-		memcpy(e->extent, v->refs, v->op.refs * sizeof(struct extent));
-	if (v->op.key_length)
-		memcpy(entry_key(e), v->key, v->op.key_length);
+	copy_short(e->extent, v->refs, v->op.refs * sizeof(struct extent));
+	copy_short(entry_key(e), v->key, v->op.key_length);
 	if (v->op.attributes)
-		memcpy(entry_key(e) + v->op.key_length, v->attributes, v->op.attributes);
-	if ((e->flags & OP_INLINE) && e->length)
-		memcpy(entry_bytes(e), v->bytes, e->length);
+		copy_short(entry_key(e) + v->op.key_length, v->attributes, v->op.attributes);
+	if (e->flags & OP_INLINE)
+		copy_short(entry_bytes(e), v->bytes, e->length);
 	return e;
 }
 

@@ -5,10 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int fifo_reserve(struct fifo *f, size_t n)
+int fifo_grow(struct fifo *f, size_t n)
 {
-	if (f->room - f->count >= n)
-		return 0;
 	size_t room = f->room ? f->room * 2 : 1024;
 	while (room - f->count < n)
 		room *= 2;

@@ -21,8 +21,14 @@ struct fifo {
 	size_t head, count, room; /* room: a power of two */
 };
 
+int fifo_grow(struct fifo *f, size_t n);
+
 /* Make sure that the next n pushes cannot fail. -ENOMEM. */
-int fifo_reserve(struct fifo *f, size_t n);
+static inline int fifo_reserve(struct fifo *f, size_t n)
+{
+	return f->room - f->count >= n ? 0 : fifo_grow(f, n);
+}
+
 void fifo_push(struct fifo *f, struct entry *entry, uint64_t until);
 
 static inline struct fifo_item *fifo_first(struct fifo *f)

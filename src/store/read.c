@@ -146,7 +146,5 @@ int paste_store_stream(struct paste_store *s, const void *name, size_t name_leng
 
 uint64_t paste_store_value_max(const struct paste_store *s)
 {
-	uint64_t quarter = ((uint64_t)s->r->segments << s->r->segment_shift) / 4;
-
-	return quarter < UINT32_MAX ? quarter : UINT32_MAX;
+	return value_max(s);
 }

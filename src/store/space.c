@@ -77,6 +77,15 @@ bool space_is_low(const struct paste_store *s)
 
 int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t replaced)
 {
+	/* What is still to be found: a place for the record, and for lists, 12 bytes for a piece of 1 KiB or so. */
+	uint64_t segments = (value >> 6 >> s->r->segment_shift) + 2;
+	bool there = s->r->free_segments >= s->r->reserve + segments;
+	/* A byte of the index takes two of checkpoints and one of the log between them, and a little. */
+	uint64_t cost = value + 5 * index;
+	if (cost <= s->admitted && there) {
+		s->admitted -= cost;
+		return 0;
+	}
 	/* Tiny values are counted with the index. */
 	uint64_t placed = s->placed_bytes - replaced + (value > s->tiny_max ? value : 0);
 
@@ -86,11 +95,12 @@ int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t 
 		if (!expiry_make_room(s) || s->placed_bytes + value + 2 * index > space_capacity(s))
 			return -ENOSPC;
 	}
-	/* Below the reserve is what checkpoints and deletes need. The value's bytes have their place already; what is still
-	 * to be found is one for the record, and for lists, 12 bytes for a piece of 1 KiB or so. */
-	uint64_t segments = value / 64 / s->r->segment_size + 2;
-	if (s->r->free_segments >= s->r->reserve + segments)
+	/* Below the reserve is what checkpoints and deletes need. The value's bytes have their place already. */
+	if (there) {
+		uint64_t capacity = space_capacity(s), taken = placed + 5 * index;
+		s->admitted = capacity > taken ? (capacity - taken) / 2 : 0;
 		return 0;
+	}
 	int ret = space_make_room(s);
 	if (ret < 0)
 		return ret;
@@ -140,6 +150,8 @@ static int finish_cleaning(struct paste_store *s)
 int space_make_room(struct paste_store *s)
 {
 	uint32_t enough = s->r->reserve + s->r->segments / 16;
+
+	s->admitted = 0;
 
 	/* Nothing was freed since the last attempt in vain. */
 	bool stuck = s->stuck && s->stuck_retired == s->retired && s->stuck_free >= s->r->free_segments;

@@ -161,6 +161,7 @@ struct paste_store {
 	struct slab slab;
 	struct tree keys;    /* struct entry */
 	struct tree streams; /* struct stream */
+	struct stream *recent; /* appended to last, or NULL: the next append is often to the same */
 	uint64_t live_keys;  /* in `keys`, ABSENT ones not counted */
 	uint64_t entries;    /* of streams */
 	uint64_t index_bytes; /* of the ops that the next checkpoint would hold */
@@ -195,6 +196,7 @@ struct paste_store {
 	struct snapshot snapshot;
 	uint64_t restoring;  /* the highest version that may be put back; 0: not restoring */
 	struct pace pace;
+	uint64_t admitted;    /* bytes that are known to fit without another look (space_admit()) */
 	bool stuck;           /* making room failed, when */
 	uint64_t stuck_retired; /* ... so many entries had been retired */
 	uint32_t stuck_free;    /* ... and so many segments were free */
@@ -212,6 +214,13 @@ struct paste_store {
 	struct counters c;
 	int error; /* of the medium; sticky */
 };
+
+static inline uint64_t value_max(const struct paste_store *s)
+{
+	uint64_t quarter = ((uint64_t)s->r->segments << s->r->segment_shift) / 4;
+
+	return quarter < UINT32_MAX ? quarter : UINT32_MAX;
+}
 
 /* value.c ----------------------------------------------------------------------------------------------------- */
 

@@ -37,6 +37,14 @@ struct entry *stream_get(const struct stream *st, uint64_t sequence);
 /* The first number >= `from` that has an entry, or next. */
 uint64_t stream_seek(const struct stream *st, uint64_t from);
 
+/* stream_reserve() has nothing to do. */
+static inline bool stream_has_slot(const struct stream *st, uint64_t sequence)
+{
+	uint64_t c = sequence / STREAM_CHUNK - st->base;
+
+	return c < st->chunks && st->chunk[c];
+}
+
 /* Make room for a sequence number >= first, so that stream_set() cannot fail. -ENOMEM. */
 int stream_reserve(struct slab *slab, struct stream *st, uint64_t sequence);
 

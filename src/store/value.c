@@ -104,8 +104,6 @@ int value_plan(struct paste_store *s, const struct paste_ref *slices, uint32_t n
 	*plan = (struct value_plan){0};
 	for (uint32_t i = 0; i < n; i++)
 		plan->length += slices[i].length;
-	if (plan->length > paste_store_value_max(s))
-		return -EFBIG;
 	if (plan->length <= s->tiny_max) {
 		plan->flags = OP_INLINE;
 		value_gather(s, slices, n, s->tiny);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * copy.h - a few bytes whose number is not known to the compiler: names, references. Below 64 a call of
+ * memcpy() costs more than what it does.
+ */
+#ifndef BASE_COPY_H
+#define BASE_COPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+static inline void copy_short(void *to, const void *from, size_t n)
+{
+	uint8_t *t = to;
+	const uint8_t *f = from;
+
+	if (n > 64) {
+		memcpy(t, f, n);
+	} else if (n >= 16) {
+		/* The last piece overlaps the one before it. */
+		for (size_t i = 0; i + 16 < n; i += 16)
+			memcpy(t + i, f + i, 16);
+		memcpy(t + n - 16, f + n - 16, 16);
+	} else if (n >= 8) {
+		memcpy(t, f, 8);
+		memcpy(t + n - 8, f + n - 8, 8);
+	} else if (n >= 4) {
+		memcpy(t, f, 4);
+		memcpy(t + n - 4, f + n - 4, 4);
+	} else {
+		for (size_t i = 0; i < n; i++)
+			t[i] = f[i];
+	}
+}
+
+/* The same bytes, both n long. */
+static inline int same_short(const void *a, const void *b, size_t n)
+{
+	const uint8_t *x = a, *y = b;
+	uint64_t u, v;
+
+	if (n < 8 || n > 32)
+		return memcmp(x, y, n) == 0;
+	for (size_t i = 0; i + 8 < n; i += 8) {
+		memcpy(&u, x + i, 8);
+		memcpy(&v, y + i, 8);
+		if (u != v)
+			return 0;
+	}
+	memcpy(&u, x + n - 8, 8);
+	memcpy(&v, y + n - 8, 8);
+	return u == v;
+}
+
+#endif
