@@ -236,15 +236,16 @@ static int change_admit(struct paste_store *s, uint16_t l, uint64_t value, size_
 {
 	if (value > value_max(s))
 		return -EFBIG;
-	if (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1))
-		return -ENOMEM;
 	/* What replaces a value takes its place in the index, too. */
 	bool new = !old || (old->flags & ENTRY_ABSENT);
 	uint64_t index = new ? sizeof(struct op) + sizeof(struct extent) + key_length + 8 : 0;
 	int ret = space_admit(s, value, index, old && old->refs ? old->length : 0);
 	if (ret == -ENOSPC)
 		s->c.rejected_full++;
-	return ret;
+	if (ret < 0)
+		return ret;
+	/* Only now: making room uses these places, too. */
+	return fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1) ? -ENOMEM : 0;
 }
 
 /* Making room may have put other entries in the place of those found before it, or dropped absent ones. */
@@ -320,11 +321,11 @@ int paste_store_delete(struct paste_store *s, const void *key, size_t key_length
 		*result = (struct paste_result){.round = old ? pending_round(s, old->mark) : 0};
 		return 0;
 	}
-	if (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1))
-		return -ENOMEM;
 	struct op_view v = {.op = {.type = OP_DELETE, .key_length = (uint16_t)key_length}, .key = key};
 	uint64_t retired = s->retired;
 	ret = log_add_always(s, l, &v.op);
+	if (ret == 0 && (fifo_reserve(&s->limbo[l], 1) || fifo_reserve(&s->absent, 1)))
+		ret = -ENOMEM;
 	if (ret < 0)
 		return ret;
 	if (position_stale(s, &at, retired))
@@ -438,9 +439,9 @@ int paste_store_trim(struct paste_store *s, const void *name, size_t name_length
 	uint16_t l = home_log(s, true, name, name_length);
 	struct op_view v = {
 		.op = {.type = OP_TRIM, .key_length = (uint16_t)name_length, .version = before}, .key = name};
-	if (fifo_reserve(&s->limbo[l], before - st->first))
-		return -ENOMEM;
 	ret = log_add_always(s, l, &v.op);
+	if (ret == 0 && fifo_reserve(&s->limbo[l], before - st->first))
+		ret = -ENOMEM;
 	if (ret < 0)
 		return ret;
 	uint64_t sequence = change_log(s, l, &v, st->digest);

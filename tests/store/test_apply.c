@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/site.h"
 #include "paste/change.h"
 #include "paste/list.h"
 
@@ -357,6 +358,84 @@ static void a_full_region_refuses_the_whole_call(void **state)
 	fixture_end(&f);
 }
 
+/* ------------------------------------------------------------------ crashes */
+
+struct watch {
+	uint8_t *image;
+	enum sim_kind kind;
+	uint32_t n, none, all;
+};
+
+/* The i-th change of the call: values of all ways to be kept. */
+static size_t nth_length(uint32_t i)
+{
+	return i % 5 == 4 ? 5000 : i % 5 == 3 ? 300 : 20;
+}
+
+static void look(void *arg, struct media *m, enum sim_event event)
+{
+	struct watch *w = arg;
+	struct sim_crash *c = sim_crash_begin(m);
+	struct sim_random random = sim_random(w->none + w->all);
+	struct sim_image images[16];
+	uint32_t n = sim_crash_plan(c, &random, images, 4), units = sim_crash_units(c);
+
+	/* All but a line or block of a value: what must tell is the value's checksum. */
+	for (int i = 0; units > 0 && i < 4; i++)
+		images[n++] =
+		    (struct sim_image){SIM_IMAGE_ONE_LOST, (uint32_t)sim_below(&random, units), 0, false};
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct fixture f = {.kind = w->kind, .size = 2 * MIB, .image = w->image};
+		char key[24];
+		sim_crash_image(c, &images[i], w->image);
+		fixture_open(&f);
+		bool there = get_status(&f, "key0") == 0;
+		for (uint32_t k = 0; k < w->n; k++) {
+			snprintf(key, sizeof(key), "key%u", k);
+			if (there)
+				expect_text(&f, key, k, nth_length(k));
+			else
+				assert_int_equal(get_status(&f, key), -ENOENT);
+		}
+		assert_int_equal(get_status(&f, "old"), there ? -ENOENT : 0);
+		w->all += there;
+		w->none += !there;
+		fixture_crash(&f);
+	}
+	sim_crash_end(c);
+}
+
+static void a_call_happened_whole_or_not_at_all(void **state)
+{
+	static const uint32_t sizes[] = {6, 40};
+
+	for (int i = 0; i < 4; i++) {
+		struct fixture f;
+		struct watch w = {
+		    .image = malloc(2 * MIB), .kind = i < 2 ? SIM_ADR : SIM_FILE, .n = sizes[i % 2]};
+		char key[24];
+		assert_non_null(w.image);
+		fixture_begin(&f, w.kind, 2 * MIB, 4096, 1);
+		put_text(&f, "old", 1, 10);
+		settle(&f);
+		for (uint32_t k = 0; k < w.n; k++) {
+			snprintf(key, sizeof(key), "key%u", k);
+			add(&f, &call, PASTE_PUT, key, k, nth_length(k));
+		}
+		add(&f, &call, PASTE_DELETE, "old", 0, 0);
+		sim_set_hook(f.m, look, &w);
+		assert_int_equal(apply(&f, &call, NULL), 0);
+		assert_true(paste_store_wait(f.s, (uint64_t)paste_store_commit(f.s)) >= 0);
+		look(&w, f.m, 0);
+		sim_set_hook(f.m, NULL, NULL);
+		call_end(&f, &call);
+		assert_true(w.none > 0 && w.all > 0);
+		free(w.image);
+		fixture_end(&f);
+	}
+}
+
 /* ------------------------------------------------------------------ retry keys */
 
 static struct paste_result append_once(struct fixture *f, const char *stream, const char *retry)
@@ -554,11 +633,15 @@ int main(void)
 	    cmocka_unit_test(what_makes_no_sense_is_refused),
 	    cmocka_unit_test(names_of_different_logs_are_refused),
 	    cmocka_unit_test(a_full_region_refuses_the_whole_call),
+	    cmocka_unit_test(a_call_happened_whole_or_not_at_all),
 	    cmocka_unit_test(a_repeated_append_is_answered_like_the_first),
 	    cmocka_unit_test(conditions_are_not_asked_again),
 	    cmocka_unit_test(a_repeated_batch_has_all_its_results),
 	    cmocka_unit_test(retry_keys_have_their_limits),
 	};
 
+#ifdef PASTE_MUTATE
+	paste_mutant = getenv("PASTE_MUTANT");
+#endif
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

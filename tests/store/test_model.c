@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "paste/change.h"
+
 #define KEYS 600
 #define STREAMS 8
 #define ENTRIES 4096
@@ -16,6 +18,7 @@ struct model_value {
 	uint64_t seed; /* 0: absent */
 	uint32_t length;
 	uint64_t version;
+	uint64_t expires; /* in steps, which are the time; 0: never */
 };
 
 struct model_stream {
@@ -26,7 +29,8 @@ struct model_stream {
 struct model {
 	struct model_value key[KEYS];
 	struct model_stream stream[STREAMS];
-	uint64_t keys, entries, bytes;
+	uint64_t entries;
+	uint64_t together, repeated, stopped; /* calls: of several changes, made again, that a condition stopped */
 	uint64_t refused, checkpoints, cleaned;
 };
 
@@ -63,6 +67,11 @@ static uint32_t draw_piece(struct work *w)
 	return pieces[sim_below(&w->random, 5)];
 }
 
+static bool there(const struct work *w, const struct model_value *v)
+{
+	return v->seed && !(v->expires && v->expires <= w->step);
+}
+
 static void work_put(struct work *w)
 {
 	char key[1100];
@@ -77,11 +86,9 @@ static void work_put(struct work *w)
 		return;
 	}
 	assert_int_equal(ret, 0);
-	assert_int_equal(result.existed, v->seed != 0);
+	assert_int_equal(result.existed, there(w, v));
 	assert_true(result.version > v->version);
-	w->m->keys += v->seed == 0;
-	w->m->bytes += length - (v->seed ? v->length : 0);
-	*v = (struct model_value){w->step, length, result.version};
+	*v = (struct model_value){w->step, length, result.version, 0};
 }
 
 static void work_delete(struct work *w)
@@ -92,13 +99,10 @@ static void work_delete(struct work *w)
 	struct paste_result result;
 
 	assert_int_equal(paste_store_delete(w->f.s, key, key_name(key, i), &result), 0);
-	assert_int_equal(result.existed, v->seed != 0);
-	if (v->seed) {
-		w->m->keys--;
-		w->m->bytes -= v->length;
-		v->seed = 0;
+	assert_int_equal(result.existed, there(w, v));
+	v->seed = 0;
+	if (result.version > v->version)
 		v->version = result.version;
-	}
 }
 
 static void check_key(struct work *w, uint32_t i)
@@ -108,7 +112,7 @@ static void check_key(struct work *w, uint32_t i)
 	struct paste_value found;
 	size_t n = key_name(key, i);
 
-	if (v->seed)
+	if (there(w, v))
 		expect_key(&w->f, key, n, v->seed, v->length);
 	else
 		assert_int_equal(paste_store_get(w->f.s, key, n, &found), -ENOENT);
@@ -131,9 +135,138 @@ static void work_append(struct work *w)
 	}
 	assert_int_equal(ret, 0);
 	assert_int_equal(result.version, st->next);
-	st->entry[st->next++ % ENTRIES] = (struct model_value){w->step, length, 0};
+	st->entry[st->next++ % ENTRIES] = (struct model_value){w->step, length, 0, 0};
 	w->m->entries++;
 }
+
+#define TOGETHER 50
+
+/* Changes of one call: what they are to change, and what they found. */
+struct together {
+	struct paste_change change[TOGETHER];
+	struct paste_result result[TOGETHER];
+	struct landing landing[TOGETHER];
+	char name[TOGETHER][1100];
+	uint32_t index[TOGETHER], length[TOGETHER], n;
+};
+
+static bool named_already(const struct together *t, uint32_t key)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (t->change[i].type != PASTE_APPEND && t->index[i] == key)
+			return true;
+	return false;
+}
+
+/* One more change with a value; false: no buffers. */
+static bool together_add(struct work *w, struct together *t)
+{
+	struct paste_change *c = &t->change[t->n];
+	uint32_t what = (uint32_t)sim_below(&w->random, 8), length = draw_length(w) / 4;
+	bool stream = what < 2;
+	uint32_t i = (uint32_t)sim_below(&w->random, stream ? STREAMS : KEYS);
+	uint8_t *bytes = malloc(length + 1);
+
+	assert_non_null(bytes);
+	fill_bytes(w->step + 1000000ull * (t->n + 1), bytes, length);
+	bool landed = land(&w->f, bytes, length, draw_piece(w), &t->landing[t->n]);
+	free(bytes);
+	if (!landed)
+		return false;
+	if (stream && w->m->stream[i].next + TOGETHER - w->m->stream[i].first >= ENTRIES)
+		stream = false;
+	if (!stream && named_already(t, i)) {
+		land_put(&w->f, &t->landing[t->n]);
+		return true;
+	}
+	*c = (struct paste_change){.type = stream ? PASTE_APPEND : what == 2 ? PASTE_DELETE : PASTE_PUT, .key = t->name[t->n]};
+	c->key_length = stream ? (size_t)snprintf(t->name[t->n], 16, "stream%u", i) : key_name(t->name[t->n], i);
+	if (c->type == PASTE_PUT && sim_chance(&w->random, 3))
+		c->expires = w->step + sim_below(&w->random, 5000);
+	c->slices = t->landing[t->n].slices;
+	c->n = t->landing[t->n].n;
+	t->index[t->n] = i;
+	t->length[t->n++] = length;
+	return true;
+}
+
+/* Sometimes a condition on one of them; what it makes of the call. */
+static int draw_condition(struct work *w, struct together *t)
+{
+	struct paste_change *c = &t->change[sim_below(&w->random, t->n)];
+	const struct model_value *v = &w->m->key[t->index[c - t->change]];
+	uint64_t next = w->m->stream[t->index[c - t->change] % STREAMS].next;
+	bool append = c->type == PASTE_APPEND, present = append ? next > 1 : there(w, v);
+
+	c->condition = (enum paste_condition)sim_below(&w->random, append ? 4 : 5);
+	c->expected = append ? next : v->version;
+	if (c->condition == PASTE_IF_ABSENT)
+		return present ? -EEXIST : 0;
+	if (c->condition == PASTE_IF_PRESENT || (c->condition == PASTE_IF_VERSION && !append))
+		return present ? 0 : -ENOENT;
+	return c->condition == PASTE_IF_NOT_VERSION && present ? -ESTALE : 0;
+}
+
+static void together_done(struct work *w, const struct together *t)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct paste_result *r = &t->result[i];
+		struct model_value value = {w->step + 1000000ull * (i + 1), t->length[i], r->version, t->change[i].expires};
+		if (t->change[i].type == PASTE_APPEND) {
+			struct model_stream *st = &w->m->stream[t->index[i]];
+			assert_int_equal(r->version, st->next);
+			st->entry[st->next++ % ENTRIES] = value;
+			w->m->entries++;
+			continue;
+		}
+		struct model_value *v = &w->m->key[t->index[i]];
+		assert_int_equal(r->existed, there(w, v));
+		if (t->change[i].type == PASTE_DELETE) {
+			v->seed = 0;
+			continue;
+		}
+		assert_true(r->version > v->version);
+		*v = value;
+	}
+}
+
+/* Several changes at once, sometimes with a retry key, and then made again. */
+static void work_together(struct work *w)
+{
+	struct together *t = calloc(1, sizeof(*t));
+	uint32_t wanted = (uint32_t)(sim_chance(&w->random, 4) ? sim_between(&w->random, 33, TOGETHER)
+							       : sim_between(&w->random, 1, 8));
+	struct paste_retry retry = {.key = &w->step, .length = sizeof(w->step)};
+	bool again = sim_chance(&w->random, 3);
+
+	assert_non_null(t);
+	while (t->n < wanted && together_add(w, t))
+		;
+	int expected = t->n && sim_chance(&w->random, 2) ? draw_condition(w, t) : 0;
+	/* A call of one change is known by its name, too, which is not to be too long with it. */
+	again = again && (t->n > 1 || (t->n && t->change[0].key_length < 1000));
+	int ret = t->n ? paste_store_apply(w->f.s, t->change, t->n, again ? &retry : NULL, t->result) : -ENOSPC;
+	if (ret == 0) {
+		assert_int_equal(expected, 0);
+		together_done(w, t);
+		w->m->together += t->n > 1;
+	} else if (ret == -ENOSPC || ret == -EXDEV || ret == -EFBIG) {
+		w->m->refused += ret == -ENOSPC;
+	} else {
+		assert_int_equal(ret, expected);
+		w->m->stopped++;
+	}
+	if (ret == 0 && again) {
+		struct paste_result first = t->result[t->n - 1];
+		assert_int_equal(paste_store_apply(w->f.s, t->change, t->n, &retry, t->result), 0);
+		assert_true(t->result[t->n - 1].repeated && t->result[t->n - 1].version == first.version);
+		w->m->repeated++;
+	}
+	for (uint32_t i = 0; i <= t->n && i < TOGETHER; i++)
+		land_put(&w->f, &t->landing[i]);
+	free(t);
+}
+
 
 static void work_trim(struct work *w)
 {
@@ -179,7 +312,13 @@ static void check_all(struct work *w)
 		check_key(w, i);
 	for (uint32_t i = 0; i < STREAMS; i++)
 		check_stream(w, i);
-	assert_int_equal(w->f.s->live_keys, w->m->keys);
+	/* What has expired is deleted in time. */
+	while (expiry_due(w->f.s) || w->f.s->expiry.active)
+		assert_true(paste_store_maintain(w->f.s, true) >= 0);
+	uint64_t keys = 0;
+	for (uint32_t i = 0; i < KEYS; i++)
+		keys += there(w, &w->m->key[i]);
+	assert_int_equal(w->f.s->live_keys, keys);
 	assert_int_equal(w->f.s->entries, w->m->entries);
 	fixture_prove(&w->f);
 }
@@ -195,6 +334,7 @@ static void reopen(struct work *w)
 		fixture_crash(&w->f);
 	}
 	fixture_open(&w->f);
+	paste_store_set_time(w->f.s, w->step);
 	check_all(w);
 }
 
@@ -203,8 +343,11 @@ static void one_step(struct work *w)
 	uint64_t what = sim_below(&w->random, 64);
 
 	w->step++;
-	if (what < 24)
+	paste_store_set_time(w->f.s, w->step);
+	if (what < 20)
 		work_put(w);
+	else if (what < 24)
+		work_together(w);
 	else if (what < 30)
 		work_delete(w);
 	else if (what < 40)
@@ -242,6 +385,7 @@ static void run_course(const struct course *c, uint64_t seed)
 		      sim_kind_name(c->kind), (unsigned long long)(c->size / MIB), c->logs, c->steps,
 		      (unsigned long long)w.m->refused, (unsigned long long)w.m->checkpoints,
 		      (unsigned long long)w.m->cleaned);
+	assert_true(w.m->together > 0 && w.m->repeated > 0 && w.m->stopped > 0);
 	check_all(&w);
 	fixture_end(&w.f);
 	free(w.m);
