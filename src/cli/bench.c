@@ -6,7 +6,9 @@
 
 struct client_options bench_client_options(const struct bench_options *o)
 {
-	return (struct client_options){.host = o->host,
+	return (struct client_options){.transport = o->xdp ? &client_xdp : &client_sockets,
+				       .xdp = o->xdp,
+				       .host = o->host,
 				       .port = o->port,
 				       .connections = o->connections,
 				       .timeout_ns = (uint64_t)(o->timeout * 1e9),

@@ -443,7 +443,7 @@ int bench_check(const struct bench_options *o)
 	if (!c)
 		return cli_fail("bench", CLI_FAILED, "out of memory");
 	c->o = o;
-	c->client.signals = c->client.epoll = -1;
+	c->client.signals = -1;
 	c->trace.fd = -1;
 	if (prepare(c, &err)) {
 		status = cli_fail("bench", CLI_USAGE, err.text);

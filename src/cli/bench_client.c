@@ -1,33 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "cli/bench_client.h"
+#include "cli/bench_client_inside.h"
 #include "cli/bench_udp.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/time.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS 256
-#define BUFFER_BYTES (256 * 1024)
-#define STASH_STEP 4096
 #define STASH_KEEP 65536
-#define SIGNALS UINT32_MAX /* the signal descriptor's place among the connections' numbers */
-#define WAIT_MS 50         /* how often `round` is called when nothing happens */
+#define WAIT_MS 50 /* how often `round` is called when nothing happens */
 #define LOSS_GRACE_NS 2000000000u
-#define CONNECT_SECONDS 10
-#define SPARE_FDS 32
 #define LOOK_NS 20000000u /* how often to look for datagrams without an answer */
+#define CONNECT_BATCH 64  /* so many are made at a time, so that a listener's short queue is no trouble */
 
 uint64_t client_now(void)
 {
@@ -49,95 +37,65 @@ static void set_idle(struct client *c, struct client_connection *k)
 	k->busy = false;
 }
 
-/* The first reason is the one that tells; the others are its consequences. */
-static void lose(struct client *c, struct client_connection *k, const char *what, int error)
+static void drop(struct client *c, struct client_connection *k)
 {
+	if (k->open)
+		c->options.transport->drop(c, k);
+	k->open = false;
+}
+
+void client_lose(struct client *c, uint32_t index, const char *what, int error)
+{
+	struct client_connection *k = &c->connections[index];
+
 	if (!c->lost++) {
 		snprintf(c->why, sizeof(c->why), "%s%s%s", what, error ? ": " : "",
 			 error ? strerror(error) : "");
 		c->stop_at = client_now() + LOSS_GRACE_NS;
 	}
 	c->stopping = true;
-	if (k->fd >= 0)
-		close(k->fd);
-	k->fd = -1;
+	drop(c, k);
 	set_idle(c, k);
 }
 
-/* --- connecting --- */
-
-static int resolve(struct client *c, struct paste_error *err)
-{
-	struct addrinfo hints = {.ai_socktype = c->options.udp ? SOCK_DGRAM : SOCK_STREAM};
-	struct addrinfo *found;
-	int error = getaddrinfo(c->options.host, c->options.port, &hints, &found);
-
-	if (error)
-		return paste_fail(err, -EHOSTUNREACH, "cannot find %s: %s", c->options.host,
-				  gai_strerror(error));
-	memcpy(&c->address, found->ai_addr, found->ai_addrlen);
-	c->address_length = found->ai_addrlen;
-	freeaddrinfo(found);
-	return 0;
-}
-
-static int allow_files(uint32_t connections, struct paste_error *err)
-{
-	struct rlimit limit;
-	rlim_t wanted = (rlim_t)connections + SPARE_FDS;
-
-	getrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur >= wanted)
-		return 0;
-	limit.rlim_cur = limit.rlim_max;
-	if (limit.rlim_max < wanted || setrlimit(RLIMIT_NOFILE, &limit))
-		return paste_fail(
-		    err, -EMFILE, "%u connections need %llu open files, %llu are allowed (ulimit -Hn)",
-		    connections, (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
-	return 0;
-}
-
-/* Blocking: one connection is made at a time, so that a listener's short queue is no trouble. */
-static int connect_one(struct client *c, uint32_t index)
+void client_ended(struct client *c, uint32_t index)
 {
 	struct client_connection *k = &c->connections[index];
-	struct timeval limit = {.tv_sec = CONNECT_SECONDS};
-	struct timeval none = {0};
-	int on = 1;
-	int fd = socket(c->address.ss_family, (c->options.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 
-	if (fd < 0)
-		return -errno;
-	if (!c->options.udp)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	/* Edge-triggered, both ways, once: no system call to change what is waited for. */
-	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u32 = index};
-	if (connect(fd, (struct sockaddr *)&c->address, c->address_length) ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)) ||
-	    epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &event)) {
-		int error = errno == EINPROGRESS || errno == EAGAIN ? ETIMEDOUT : errno;
-		close(fd);
-		return -error;
-	}
-	k->fd = fd;
-	return 0;
+	if (k->busy)
+		client_lose(c, index, "the service closed the connection", 0);
+	else /* it has nothing to do any more: nothing is lost */
+		drop(c, k);
+}
+
+/* --- beginning and end --- */
+
+static int connect_one(struct client *c, uint32_t index)
+{
+	int rc = c->options.transport->connect(c, index);
+
+	c->connections[index].open = rc == 0;
+	return rc;
 }
 
 static int connect_all(struct client *c, struct paste_error *err)
 {
-	for (uint32_t i = 0; i < c->options.connections; i++) {
-		int error = connect_one(c, i);
-		if (error)
-			return paste_fail(err, error, "cannot connect to %s port %s: %s", c->options.host,
-					  c->options.port, strerror(-error));
+	const struct client_transport *t = c->options.transport;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < c->options.connections; i++) {
+		rc = connect_one(c, i);
+		bool pause = (i + 1) % CONNECT_BATCH == 0 || i + 1 == c->options.connections;
+		if (rc == 0 && pause && t->settle)
+			rc = t->settle(c);
 	}
-	return 0;
+	return rc == 0 ? 0
+		       : paste_fail(err, rc, "cannot connect to %s port %s: %s", c->options.host,
+				    c->options.port, strerror(-rc));
 }
 
 static int watch_signals(struct client *c)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.u32 = SIGNALS};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -145,27 +103,21 @@ static int watch_signals(struct client *c)
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return c->signals < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->signals, &event) ? -errno : 0;
+	return c->signals < 0 ? -errno : 0;
 }
 
 int client_open(struct client *c, const struct client_options *options, const struct client_ops *ops,
 		void *arg, struct paste_error *err)
 {
 	*c = (struct client){.options = *options, .ops = ops, .arg = arg, .signals = -1};
-	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->connections = calloc(options->connections, sizeof(*c->connections));
 	c->ready = calloc(options->connections, sizeof(*c->ready));
-	c->buffer = malloc(BUFFER_BYTES);
-	for (uint32_t i = 0; c->connections && i < options->connections; i++)
-		c->connections[i].fd = -1;
 	int error = 0;
-	if (c->epoll < 0 || !c->connections || !c->ready || !c->buffer || watch_signals(c))
+	if (!c->connections || !c->ready || watch_signals(c))
 		error = paste_fail(err, -ENOMEM, "no memory or descriptors for %u connections",
 				   options->connections);
 	if (!error)
-		error = allow_files(options->connections, err);
-	if (!error)
-		error = resolve(c, err);
+		error = options->transport->open(c, err);
 	if (!error)
 		error = connect_all(c, err);
 	if (error)
@@ -176,81 +128,25 @@ int client_open(struct client *c, const struct client_options *options, const st
 void client_close(struct client *c)
 {
 	for (uint32_t i = 0; c->connections && i < c->options.connections; i++) {
-		if (c->connections[i].fd >= 0)
-			close(c->connections[i].fd);
+		drop(c, &c->connections[i]);
 		free(c->connections[i].stash);
 	}
+	if (c->link)
+		c->options.transport->close(c);
 	if (c->signals >= 0)
 		close(c->signals);
-	if (c->epoll >= 0)
-		close(c->epoll);
 	free(c->connections);
 	free(c->ready);
-	free(c->buffer);
-	*c = (struct client){.signals = -1, .epoll = -1};
+	*c = (struct client){.signals = -1};
 }
 
 /* --- sending --- */
-
-static void send_datagram(struct client *c, struct client_connection *k)
-{
-	const struct client_request *q = &k->request;
-	struct iovec parts[2] = {{(void *)(uintptr_t)q->head, q->head_length},
-				 {(void *)(uintptr_t)q->body, q->body_length}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-	ssize_t sent;
-
-	if (k->wanted) /* sent; an empty one has no bytes to tell by */
-		return;
-	do
-		sent = sendmsg(k->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS))
-		return; /* EPOLLOUT, or the time-out, says when to go on */
-	if (sent < 0) {
-		lose(c, k, "sending", errno);
-		return;
-	}
-	k->wanted = 8;
-	k->sent = q->head_length + q->body_length;
-	c->sent_bytes += k->sent;
-}
-
-static void send_rest(struct client *c, struct client_connection *k)
-{
-	const struct client_request *q = &k->request;
-
-	while (k->sent < q->head_length + q->body_length) {
-		struct iovec parts[2];
-		int n = 0;
-		uint64_t body_sent = k->sent > q->head_length ? k->sent - q->head_length : 0;
-		if (k->sent < q->head_length)
-			parts[n++] =
-			    (struct iovec){(void *)(uintptr_t)(q->head + k->sent), q->head_length - k->sent};
-		if (body_sent < q->body_length)
-			parts[n++] = (struct iovec){(void *)(uintptr_t)(q->body + body_sent),
-						    q->body_length - body_sent};
-		struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)n};
-		ssize_t sent = sendmsg(k->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (sent >= 0) {
-			k->sent += (uint64_t)sent;
-			c->sent_bytes += (uint64_t)sent;
-		} else if (errno == EAGAIN) {
-			return; /* EPOLLOUT says when to go on */
-		} else if (errno != EINTR) {
-			/* What the server still said is read before the connection is given up. */
-			if (errno != EPIPE && errno != ECONNRESET)
-				lose(c, k, "sending", errno);
-			return;
-		}
-	}
-}
 
 static void ask_next(struct client *c, uint32_t index)
 {
 	struct client_connection *k = &c->connections[index];
 
-	if (c->stopping || k->fd < 0)
+	if (c->stopping || !k->open)
 		return;
 	k->request.body = NULL;
 	k->request.body_length = 0;
@@ -270,12 +166,8 @@ static int finish_round(struct client *c, uint64_t now)
 	int error = c->ops->round(c->arg, now);
 
 	for (uint32_t i = 0; i < c->ready_count && !error; i++) {
-		struct client_connection *k = &c->connections[c->ready[i]];
-		k->sent_at = client_now();
-		if (c->options.udp)
-			send_datagram(c, k);
-		else
-			send_rest(c, k);
+		c->connections[c->ready[i]].sent_at = client_now();
+		c->options.transport->send(c, c->ready[i]);
 	}
 	c->ready_count = 0;
 	return error;
@@ -283,7 +175,7 @@ static int finish_round(struct client *c, uint64_t now)
 
 /* --- receiving --- */
 
-static int reserve_stash(struct client_connection *k, size_t room)
+int client_stash_reserve(struct client_connection *k, size_t room)
 {
 	if (room <= k->stash_room)
 		return 0;
@@ -310,18 +202,16 @@ static void deliver(struct client *c, uint32_t index, const struct http_reply *r
 		k->stash_room = 0;
 	}
 	if (reply->close || !sent_whole) { /* or no answer at all */
-		close(k->fd);
-		k->fd = -1;
+		drop(c, k);
 		k->generation++;
 		int error = c->stopping ? 0 : connect_one(c, index);
 		if (error)
-			lose(c, k, "connecting again", -error);
+			client_lose(c, index, "connecting again", -error);
 	}
 	ask_next(c, index);
 }
 
-/* Received bytes of the answer, from its start. True: it was whole and is delivered, or all is lost. */
-static bool take(struct client *c, uint32_t index, const char *data, size_t length)
+bool client_take(struct client *c, uint32_t index, const char *data, size_t length)
 {
 	struct client_connection *k = &c->connections[index];
 	struct http_reply reply;
@@ -331,18 +221,18 @@ static bool take(struct client *c, uint32_t index, const char *data, size_t leng
 		if (k->busy && bench_udp_answer(data, length, &reply, text))
 			deliver(c, index, &reply);
 		else
-			lose(c, k, "the service sent something that is no answer", 0);
+			client_lose(c, index, "the service sent something that is no answer", 0);
 		return true;
 	}
 	if (k->busy && length < k->wanted)
 		return false;
 	int64_t whole = k->busy ? http_reply_parse(data, length, &reply) : 0;
 	if (!k->busy || (whole > 0 && (uint64_t)whole < length)) {
-		lose(c, k, "the service sent bytes that nobody asked for", 0);
+		client_lose(c, index, "the service sent bytes that nobody asked for", 0);
 		return true;
 	}
 	if (whole < 0) {
-		lose(c, k, "an answer that is not HTTP as we know it", 0);
+		client_lose(c, index, "an answer that is not HTTP as we know it", 0);
 		return true;
 	}
 	if (whole && (size_t)whole == length) {
@@ -353,53 +243,29 @@ static bool take(struct client *c, uint32_t index, const char *data, size_t leng
 	return false;
 }
 
-/* What one recv() said. Mostly an answer is whole in the shared buffer and copied nowhere. */
-static ssize_t receive_once(struct client *c, uint32_t index, bool *taken)
+void client_received(struct client *c, uint32_t index, const char *data, size_t length)
 {
 	struct client_connection *k = &c->connections[index];
 	size_t before = k->stash_length;
 
-	if (before && reserve_stash(k, k->wanted ? k->wanted : before + STASH_STEP))
-		return -ENOMEM;
-	char *into = before ? k->stash + before : c->buffer;
-	ssize_t n = recv(k->fd, into, before ? k->stash_room - before : BUFFER_BYTES, MSG_DONTWAIT);
-	if (n <= 0)
-		return n ? -errno : 0;
-	c->received_bytes += (uint64_t)n;
-	size_t length = before + (size_t)n;
-	*taken = take(c, index, before ? k->stash : c->buffer, length);
-	if (*taken)
-		return n;
-	if (!before) {
-		if (reserve_stash(k, length > k->wanted ? length : k->wanted))
-			return -ENOMEM;
-		memcpy(k->stash, c->buffer, length);
-	}
-	k->stash_length = length;
-	return n;
-}
-
-/* Read until the answer is whole or nothing more is there. With edge-triggered events bytes that come later
- * are announced anew, so an answer that is whole needs no further read that would find nothing. */
-static void receive(struct client *c, uint32_t index)
-{
-	bool taken = false;
-
-	while (!taken) {
-		ssize_t n = receive_once(c, index, &taken);
-		if (n == -EAGAIN)
-			return;
-		if (n > 0 || n == -EINTR)
-			continue;
-		lose(c, &c->connections[index], n ? "receiving" : "the service closed the connection",
-		     (int)-n);
+	c->received_bytes += length;
+	/* Mostly an answer is whole and copied nowhere. */
+	if (!before && client_take(c, index, data, length))
+		return;
+	size_t whole = before + length;
+	if (client_stash_reserve(k, whole > k->wanted ? whole : k->wanted)) {
+		client_lose(c, index, "receiving", ENOMEM);
 		return;
 	}
+	memcpy(k->stash + before, data, length);
+	k->stash_length = whole;
+	if (before)
+		client_take(c, index, k->stash, whole);
 }
 
 /* --- the loop --- */
 
-static void take_signal(struct client *c)
+void client_interrupt(struct client *c)
 {
 	struct signalfd_siginfo info;
 
@@ -407,33 +273,6 @@ static void take_signal(struct client *c)
 		c->interrupted = true;
 		c->stopping = true;
 	}
-}
-
-static void handle(struct client *c, const struct epoll_event *event)
-{
-	uint32_t index = event->data.u32;
-	struct client_connection *k = &c->connections[index];
-	uint32_t generation = k->generation;
-	bool ended = event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
-
-	if (k->fd < 0)
-		return;
-	if (ended && !k->busy) { /* it has nothing to do any more: nothing is lost */
-		close(k->fd);
-		k->fd = -1;
-		return;
-	}
-	if ((event->events & EPOLLOUT) && k->busy) {
-		if (c->options.udp)
-			send_datagram(c, k);
-		else
-			send_rest(c, k);
-	}
-	if (k->fd >= 0 && ((event->events & EPOLLIN) || ended))
-		receive(c, index);
-	/* The end came together with an answer: no further event will tell of it. */
-	if (ended && k->busy && k->generation == generation)
-		lose(c, k, "the service closed the connection", 0);
 }
 
 /* Silence for too long, or the grace after a loss is over: nobody else will answer. */
@@ -445,7 +284,7 @@ static void give_up(struct client *c, uint64_t now)
 		return;
 	for (uint32_t i = 0; i < c->options.connections; i++)
 		if (c->connections[i].busy)
-			lose(c, &c->connections[i], "no answer for too long", 0);
+			client_lose(c, i, "no answer for too long", 0);
 }
 
 /* Datagrams that got no answer in time: what became of them is not known, and others follow. */
@@ -461,7 +300,7 @@ static void look_for_silence(struct client *c, uint64_t now)
 	reply.close = true; /* go on from another port */
 	for (uint32_t i = 0; i < c->options.connections; i++) {
 		const struct client_connection *k = &c->connections[i];
-		if (k->fd >= 0 && k->busy && now > k->sent_at + BENCH_UDP_TIMEOUT_NS)
+		if (k->open && k->busy && now > k->sent_at + BENCH_UDP_TIMEOUT_NS)
 			deliver(c, i, &reply);
 	}
 	c->answered_at = answered_at; /* that was no answer */
@@ -469,7 +308,6 @@ static void look_for_silence(struct client *c, uint64_t now)
 
 int client_run(struct client *c)
 {
-	struct epoll_event events[EVENTS];
 	uint64_t now = client_now();
 
 	c->answered_at = now;
@@ -478,23 +316,17 @@ int client_run(struct client *c)
 	int error = finish_round(c, now);
 	uint64_t waiting = client_now();
 	while (c->busy && !error) {
-		int n = epoll_wait(c->epoll, events, EVENTS, c->options.spin ? 0 : WAIT_MS);
-		uint64_t woken = client_now();
+		uint64_t handled = c->handling_ns;
+		int n = c->options.transport->wait(c, c->options.spin ? 0 : WAIT_MS);
 		/* A wait that sleeps is idle time, and so is one that spins in vain. */
+		now = client_now();
 		if (n <= 0 || !c->options.spin)
-			c->idle_ns += woken - waiting;
-		for (int i = 0; i < n; i++) {
-			if (events[i].data.u32 == SIGNALS)
-				take_signal(c);
-			else
-				handle(c, &events[i]);
-		}
-		now = n > 0 ? client_now() : woken;
+			c->idle_ns += now - waiting - (c->handling_ns - handled);
 		if (c->options.udp)
 			look_for_silence(c, now);
 		error = finish_round(c, now);
 		give_up(c, now);
-		waiting = n > 0 ? client_now() : woken;
+		waiting = n > 0 ? client_now() : now;
 	}
 	return error;
 }

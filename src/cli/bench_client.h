@@ -18,7 +18,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "cli/http_reply.h"
 #include "paste/error.h"
@@ -38,11 +37,18 @@ struct client_ops {
 	bool (*next)(void *arg, uint32_t connection, struct client_request *request);
 	/* The answer to it; its bytes are valid during the call. */
 	void (*answer)(void *arg, uint32_t connection, const struct http_reply *reply, uint64_t latency_ns);
-	/* Before the round's requests are sent; `now` in ns. A negative errno ends the run: nothing is sent. */
+	/* Before the round's requests are sent; `now` in ns. A negative errno ends the run: nothing is sent.
+	 */
 	int (*round)(void *arg, uint64_t now);
 };
 
+struct client_transport;                             /* bench_client_inside.h */
+extern const struct client_transport client_sockets; /* the kernel's TCP and UDP */
+extern const struct client_transport client_xdp;     /* our own TCP on an interface */
+
 struct client_options {
+	const struct client_transport *transport;
+	const char *xdp; /* client_xdp: the interface */
 	const char *host, *port;
 	uint32_t connections;
 	uint64_t timeout_ns; /* without any answer */
@@ -51,9 +57,11 @@ struct client_options {
 };
 
 struct client_connection {
-	int fd; /* -1: lost, or closed */
+	bool open; /* not lost, not closed */
 	bool busy;
-	uint32_t generation; /* how often it was made anew */
+	int fd;                  /* client_sockets */
+	struct paste_conn *conn; /* client_xdp */
+	uint32_t generation;     /* how often it was made anew */
 	uint64_t sent_at;
 	struct client_request request;
 	uint64_t sent; /* bytes of head and body */
@@ -66,9 +74,8 @@ struct client {
 	const struct client_ops *ops;
 	void *arg;
 	struct client_options options;
-	struct sockaddr_storage address;
-	socklen_t address_length;
-	int epoll, signals;
+	void *link;  /* the transport's own */
+	int signals; /* a descriptor */
 	struct client_connection *connections;
 	uint32_t *ready; /* connections that have something to send at the end of the round */
 	uint32_t ready_count;
@@ -80,7 +87,8 @@ struct client {
 	uint64_t answered_at; /* the last answer, ns */
 	uint64_t looked_at;   /* for datagrams without an answer, ns */
 	uint64_t sent_bytes, received_bytes;
-	uint64_t idle_ns; /* in waits that found nothing to do, or slept */
+	uint64_t handling_ns; /* inside the transport's waits: taking answers */
+	uint64_t idle_ns;     /* in waits that found nothing to do, or slept */
 	char *buffer;
 	char why[256]; /* of the first loss */
 };

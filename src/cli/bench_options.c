@@ -30,6 +30,7 @@ enum long_option {
 	OPTION_TIMEOUT,
 	OPTION_SEED,
 	OPTION_STREAM,
+	OPTION_XDP,
 };
 
 static const struct option long_options[] = {
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"stream", required_argument, NULL, OPTION_STREAM},
+    {"xdp", required_argument, NULL, OPTION_XDP},
     {NULL},
 };
 
@@ -198,6 +200,9 @@ static int take_option(struct bench_options *o, int option, char **argv)
 		if (!*optarg || strlen(optarg) >= BENCH_NAME_MAX)
 			return cli_usage("bench", "--stream '%s' has not 1 to %d bytes", optarg, BENCH_NAME_MAX - 1);
 		return CLI_OK;
+	case OPTION_XDP:
+		o->xdp = optarg;
+		return *optarg ? CLI_OK : cli_usage("bench", "--xdp wants the name of an interface");
 	case OPTION_VERIFY:
 		o->verify = optarg;
 		return *optarg ? CLI_OK : cli_usage("bench", "--verify wants the name of a file");
@@ -227,7 +232,8 @@ static int take_option(struct bench_options *o, int option, char **argv)
 static bool is_for_check(int option)
 {
 	return option == 'c' || option == OPTION_CHECK || option == OPTION_SPIN || option == OPTION_JSON ||
-	       option == OPTION_PROGRESS || option == OPTION_TIMEOUT || option == OPTION_STREAM;
+	       option == OPTION_PROGRESS || option == OPTION_TIMEOUT || option == OPTION_STREAM ||
+	       option == OPTION_XDP;
 }
 
 /* What is wrong only together. `loading`: an option was given that means nothing to --check. */
@@ -235,6 +241,8 @@ static int check_together(struct bench_options *o, const char *loading)
 {
 	if (o->check && loading)
 		return cli_usage("bench", "--check reads back, %s has no meaning there", loading);
+	if (o->udp && o->xdp)
+		return cli_usage("bench", "--xdp is for http://HOST:PORT: datagrams are sent over kernel sockets");
 	if (o->udp && o->check)
 		return cli_usage("bench", "entries are read back over HTTP: pst bench http://HOST:PORT --check %s "
 					  "[--stream NAME]", o->check);

@@ -25,6 +25,7 @@ struct bench_options {
 	double zipf;      /* 0: uniform */
 	uint64_t seed;
 	const char *verify, *check; /* files */
+	const char *xdp;            /* our own TCP on this interface; NULL: kernel sockets */
 	bool verify_sync, spin, json, progress, fill;
 	bool udp;           /* the URL is udp://HOST:PORT */
 	const char *stream; /* the one that the datagrams go to; NULL: not given */

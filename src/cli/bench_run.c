@@ -426,7 +426,7 @@ int bench_run(const struct bench_options *o)
 	if (!r)
 		return cli_fail("bench", CLI_FAILED, "out of memory");
 	r->o = o;
-	r->client.signals = r->client.epoll = -1;
+	r->client.signals = -1;
 	if (prepare(r, &err)) {
 		status = cli_fail("bench", CLI_USAGE, err.text);
 	} else if ((error = client_open(&r->client, &wanted, &ops, r, &err))) {

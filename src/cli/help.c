@@ -115,7 +115,7 @@ const char help_top[] =
 
 const char help_bench[] =
     "usage: pst bench URL [-c CONNECTIONS] [-d SECONDS | -n REQUESTS] [--size BYTES] [--keys N]\n"
-    "                 [--mix put:get:append[:delete]] [--zipf THETA] [--verify FILE] [--spin] [--json] ...\n"
+    "                 [--mix put:get:append[:delete]] [--zipf THETA] [--verify FILE] [--xdp IFACE] [--spin] ...\n"
     "       pst bench URL --check FILE [-c CONNECTIONS] [--stream NAME] [--spin] [--json]\n"
     "\n"
     "Load a service and measure it: each connection sends its next request when the last one is answered.\n"
@@ -134,6 +134,9 @@ const char help_bench[] =
     "  --stream NAME       udp: the stream that they go to, `udp` if not given; --check over HTTP reads it\n"
     "  --seed N            of everything random; by chance if not given\n"
     "  --timeout SECONDS   without an answer until the service counts as lost; 30 if not given\n"
+    "  --xdp IFACE         our own TCP on this interface (AF_XDP) instead of the kernel's: the client then\n"
+    "                      costs less than a fast server. Needs root; the kernel's own connections of the\n"
+    "                      interface are not touched\n"
     "  --spin              never sleep while waiting: steadier latencies, one core busy\n"
     "  --progress          a line a second on stderr, as on a terminal\n"
     "  --json              the result as one JSON object\n"
