@@ -31,7 +31,8 @@ enum segment_role {
 
 struct segment {
 	uint8_t role;         /* enum segment_role */
-	bool victim;          /* being emptied by the cleaner: nothing new goes there */
+	bool victim : 1;      /* being emptied by the cleaner: nothing new goes there */
+	bool emptied : 1;     /* was, and nothing new went there since; not free yet */
 	uint16_t free;        /* DATA: free buffers (their bits are set in free_bits) */
 	uint32_t live_bytes;  /* in live slices */
 };
@@ -66,6 +67,7 @@ struct paste_region {
 	uint32_t reserve;         /* whole segments that buffer_alloc leaves alone */
 	uint64_t live_bytes;
 	uint64_t live_buffers; /* with a live slice */
+	uint64_t cleaned;      /* segments that became free because the cleaner emptied them */
 	uint64_t taken;        /* segments that left the free list, other than for the cleaner */
 
 	/* Recently dropped buffers, oldest first: reused before others because they are warm and, oldest first,

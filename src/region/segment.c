@@ -23,7 +23,8 @@ static void segment_make_free(struct paste_region *r, uint32_t s)
 	if (seg->role == SEGMENT_DATA)
 		r->free_buffers -= seg->free;
 	seg->role = SEGMENT_FREE;
-	seg->victim = false;
+	r->cleaned += seg->victim || seg->emptied;
+	seg->victim = seg->emptied = false;
 	seg->free = 0;
 	memset(&r->free_bits[(uint64_t)s * r->words], 0, r->words * sizeof(uint64_t));
 	r->free_segment[r->free_segments++] = s;
@@ -165,8 +166,10 @@ static uint32_t fill_partial(struct paste_region *r, uint32_t least)
 		uint32_t s = r->fill_scan;
 		r->fill_scan = s + 1 == r->segments ? 0 : s + 1;
 		const struct segment *seg = &r->segment[s];
-		if (seg->role == SEGMENT_DATA && !seg->victim && seg->free >= least)
+		if (seg->role == SEGMENT_DATA && !seg->victim && seg->free >= least) {
+			r->segment[s].emptied = false;
 			return s;
+		}
 	}
 	return SEGMENT_NONE;
 }

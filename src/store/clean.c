@@ -98,9 +98,12 @@ bool cleaner_begin(struct paste_store *s)
 
 static void cleaner_end(struct paste_store *s)
 {
-	for (uint32_t i = 0; i < s->r->segments; i++)
-		s->r->segment[i].victim = false;
-	s->c.cleaned_segments += s->cleaner.victims;
+	/* What was moved is live until that cannot be undone. */
+	for (uint32_t i = 0; i < s->r->segments; i++) {
+		struct segment *seg = &s->r->segment[i];
+		seg->emptied |= seg->victim;
+		seg->victim = false;
+	}
 	s->cleaner.active = false;
 	s->admitted = 0; /* moves may have changed what the index takes */
 }

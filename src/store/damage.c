@@ -111,6 +111,67 @@ int lost_digest(struct paste_store *s, bool streams, uint32_t digest)
 	return 0;
 }
 
+static bool lost_has(const struct paste_store *s, uint32_t digest)
+{
+	for (size_t i = 0; i < s->lost_count; i++) {
+		if (s->lost[i].digest == digest)
+			return true;
+	}
+	return false;
+}
+
+/* The key or stream is there, be it as one that is lost: whatever comes of it is newer. */
+static void lost_settled(struct paste_store *s, uint32_t digest)
+{
+	size_t n = 0;
+
+	if (!lost_has(s, digest))
+		return;
+	for (size_t i = 0; i < s->lost_count; i++) {
+		if (s->lost[i].digest != digest)
+			s->lost[n++] = s->lost[i];
+	}
+	s->lost_count = n;
+}
+
+static void lost_settle(struct paste_store *s)
+{
+	struct tree_cursor c;
+	struct entry *e;
+	struct stream *st;
+
+	tree_cursor_start(&c, &s->keys, NULL, 0);
+	while ((e = tree_cursor_next(&c)))
+		lost_settled(s, key_digest(false, entry_key(e), e->key_length));
+	tree_cursor_start(&c, &s->streams, NULL, 0);
+	while ((st = tree_cursor_next(&c)))
+		lost_settled(s, st->digest);
+}
+
+void lost_note(struct paste_store *s)
+{
+	char low[64], high[64];
+	bool digests = false;
+
+	for (size_t i = 0; i < s->lost_count; i++)
+		digests |= s->lost[i].digest != 0;
+	if (digests)
+		lost_settle(s);
+	for (size_t i = 0; i < s->lost_count; i++) {
+		const struct lost *l = &s->lost[i];
+		const char *what = l->streams ? "stream" : "key";
+		if (l->digest) {
+			/* Of one change two are carried, as nothing says whether it was a key's or a stream's. */
+			damage_note(s, 0, false, "a key or stream with digest %08x: its newest change is lost", l->digest);
+			continue;
+		}
+		key_text(low, sizeof(low), l->low, l->low_length);
+		key_text(high, sizeof(high), l->high, l->high_length);
+		damage_note(s, 0, false, "%ss between %s and %s: some may be lost", what, l->low_length ? low : "the first",
+			    l->high_length ? high : "the last");
+	}
+}
+
 static int compare(const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length)
 {
 	int order = memcmp(a, b, a_length < b_length ? a_length : b_length);

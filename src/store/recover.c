@@ -452,8 +452,10 @@ int store_recover(struct paste_store *s, struct scan *scans)
 		ret = replay_logs(s, &h, scans);
 	if (ret == 0)
 		ret = own_all(s);
-	if (ret == 0)
+	if (ret == 0) {
+		lost_note(s);
 		region_settle(s->r);
+	}
 	headers_free(&h);
 	return ret;
 }

@@ -79,7 +79,7 @@ void paste_store_stats(struct paste_store *s, struct paste_store_stats *st)
 	st->checkpoints = c->checkpoints;
 	st->checkpoint_bytes = c->checkpoint_bytes;
 	st->checkpoint_entries = c->checkpoint_entries;
-	st->cleaned_segments = c->cleaned_segments;
+	st->cleaned_segments = s->r->cleaned;
 	st->cleaned_bytes = c->cleaned_bytes;
 	memcpy(st->copies, c->copies, sizeof(st->copies));
 	memcpy(st->copy_bytes, c->copy_bytes, sizeof(st->copy_bytes));

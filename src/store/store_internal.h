@@ -148,7 +148,7 @@ struct counters {
 	uint64_t puts, deletes, appends, reads, misses, rejected_full, damaged_reads;
 	uint64_t acknowledged_bytes, rounds;
 	uint64_t checkpoints, checkpoint_bytes, checkpoint_entries;
-	uint64_t cleaned_segments, cleaned_bytes;
+	uint64_t cleaned_bytes;
 	uint64_t copies[PASTE_COPY_CAUSES], copy_bytes[PASTE_COPY_CAUSES];
 	uint64_t recovery_us, recovered_records, recovered_entries, torn;
 	uint64_t expired, repeated;
@@ -358,6 +358,8 @@ void damage_note_missing(struct paste_store *s, const struct stream *st, const c
 int lost_interval(struct paste_store *s, bool streams, const void *low, size_t low_length, const void *high,
 		  size_t high_length);
 int lost_digest(struct paste_store *s, bool streams, uint32_t digest);
+/* Note what is carried along; what the index shows to be settled is carried no longer. */
+void lost_note(struct paste_store *s);
 /* An absent key may have been lost. */
 bool lost_covers(const struct paste_store *s, bool streams, const void *key, size_t length);
 /* "key abc%00", printable. */

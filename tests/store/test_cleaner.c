@@ -99,6 +99,7 @@ static void overwrite_for_long(const struct mix *x)
 		assert_true(f.r->free_segments >= f.r->reserve);
 	}
 	assert_true(f.s->c.cleaned_bytes > 0 || !x->cleans);
+	assert_true(f.s->r->cleaned > 0 || !x->cleans);
 	settle(&f);
 	fixture_crash(&f);
 	fixture_open(&f);

@@ -248,12 +248,14 @@ static void an_older_value_is_not_served_for_a_lost_newer_one(void **state)
 		fixture_close(&f);
 		fixture_open(&f);
 		assert_int_equal(get_status(&f, "k"), -EBADMSG);
+		assert_true(check_quietly(&f) > 0);
 		put_text(&f, "k", 3, 50);
 		expect_text(&f, "k", 3, 50);
 		settle(&f);
 		fixture_close(&f);
 		fixture_open(&f);
 		expect_text(&f, "k", 3, 50);
+		assert_int_equal(check_quietly(&f), 0); /* settled */
 		fixture_crash(&f);
 		free(f.image);
 	}
