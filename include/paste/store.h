@@ -198,6 +198,7 @@ struct paste_store_stats {
 	uint64_t recovery_us, recovered_records, recovered_entries;
 	uint64_t torn_records;     /* unacknowledged, cut off at open because their bytes were torn */
 	int medium_error;
+	uint64_t version;          /* no key's is higher */
 	uint64_t time;             /* paste_store_time() */
 	uint64_t expiring, expired; /* keys that have a time to go; removed since open because it had come */
 	uint64_t retry_keys, retry_bytes, repeated; /* remembered; what they take; calls answered from them */

@@ -73,8 +73,11 @@ void paste_store_stats(struct paste_store *s, struct paste_store_stats *st)
 	st->damaged_reads = c->damaged_reads;
 	st->acknowledged_bytes = c->acknowledged_bytes;
 	st->rounds = c->rounds;
-	for (uint32_t l = 0; l < s->logs; l++)
+	for (uint32_t l = 0; l < s->logs; l++) {
 		st->records += s->log[l].records;
+		if (s->log[l].next - 1 > st->version)
+			st->version = s->log[l].next - 1;
+	}
 	st->log_bytes = space_log_bytes(s);
 	st->checkpoints = c->checkpoints;
 	st->checkpoint_bytes = c->checkpoint_bytes;
