@@ -82,9 +82,12 @@ static int write_all(int fd, const uint8_t *bytes, uint64_t length, uint64_t off
 
 int backing_write_zeroes(struct backing *b, uint64_t from, uint64_t size, struct paste_error *err)
 {
-	uint8_t *zeroes = calloc(1, CHUNK);
+	/* Aligned, since the descriptor may be one for O_DIRECT. */
+	uint8_t *zeroes = aligned_alloc(4096, CHUNK);
 	int rc = zeroes ? 0 : -ENOMEM;
 
+	if (zeroes)
+		memset(zeroes, 0, CHUNK);
 	for (uint64_t offset = from; rc == 0 && offset < size; offset += CHUNK)
 		rc = write_all(b->fd, zeroes, size - offset < CHUNK ? size - offset : CHUNK, offset);
 	free(zeroes);
