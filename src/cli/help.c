@@ -113,6 +113,52 @@ const char help_top[] =
     "\n"
     "example: pst top /var/lib/paste/first\n";
 
+const char help_dump[] =
+    "usage: pst dump PATH -o FILE\n"
+    "\n"
+    "Write down every key, stream and entry of a region as they are at one moment, with versions, sequence\n"
+    "numbers and times of expiry. A region that is being served is dumped by its service, while changes go\n"
+    "on. PATH is the region, or the control socket of a service.\n"
+    "\n"
+    "  -o, --output FILE   it has this name when it is whole (FILE.partial before); - is standard output\n"
+    "\n"
+    "A value that is damaged is named in the dump and left out. Retry keys (Idempotency-Key) are not in it.\n"
+    "\n"
+    "exit status: 0 done; 1 not done, and there is no FILE; 2 wrong usage\n"
+    "\n"
+    "example: pst dump /var/lib/paste/first -o first.dump\n";
+
+const char help_restore[] =
+    "usage: pst restore FILE PATH --size SIZE [--name NAME] [--buffer-size 2048|4096]\n"
+    "                   [--medium pmem|shm|file] [--force] [--lossy]\n"
+    "\n"
+    "Make a region at PATH with everything that a dump holds: of any medium and size, with the same versions\n"
+    "(ETags) and sequence numbers. FILE is read and verified whole before anything is made; - is standard\n"
+    "input, which is verified as it comes. PATH has its name when it is complete.\n"
+    "\n"
+    "  --size SIZE         bytes, or with K, M, G, T (KiB, MiB, ...)\n"
+    "  --name NAME         of the region; the dumped one's if not given\n"
+    "  --buffer-size N     2048 or 4096 bytes; the medium's default if not given\n"
+    "  --medium M          refuse any medium but this one\n"
+    "  --force             overwrite what is there\n"
+    "  --lossy             go on without values that were damaged when the dump was taken: such keys are not\n"
+    "                      restored, such entries are empty; each is named\n"
+    "\n"
+    "exit status: 0 done; 1 not done, or --lossy and something was lost; 2 wrong usage\n"
+    "\n"
+    "example: pst restore first.dump /mnt/pmem/first --size 8G\n";
+
+const char help_grow[] =
+    "usage: pst grow PATH --size SIZE\n"
+    "\n"
+    "Make a region larger. Nobody may have it open. A crash at any moment leaves it as it was or grown.\n"
+    "\n"
+    "  --size SIZE         of the whole region then: bytes, or with K, M, G, T (KiB, MiB, ...)\n"
+    "\n"
+    "exit status: 0 grown; 1 not grown; 2 wrong usage\n"
+    "\n"
+    "example: pst grow /var/lib/paste/first --size 4G\n";
+
 const char help_bench[] =
     "usage: pst bench URL [-c CONNECTIONS] [-d SECONDS | -n REQUESTS] [--size BYTES] [--keys N]\n"
     "                 [--mix put:get:append[:delete]] [--zipf THETA] [--verify FILE] [--xdp IFACE] [--spin] ...\n"

@@ -75,6 +75,9 @@ void serve_register_check(struct serve *o);
 /* serve_port.c: the section "port", counters of every ring. */
 void serve_port_control(struct serve *o);
 
+/* serve_dump.c: control requests "dump". */
+void serve_register_dump(struct serve *o);
+
 /* serve_run.c */
 struct service_time serve_clocks(void);
 /* Until it is told to end and has drained. 0, or the errno of what stopped it. */

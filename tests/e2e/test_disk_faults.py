@@ -28,7 +28,7 @@ class Faults(unittest.TestCase):
         self.disk = Disk(self.folder / 'disk', cache=True)
 
     def serve(self):
-        return self.enterContext(Service(FAULTY, self.region, env=self.disk.env))
+        return self.enterContext(Service(FAULTY, self.region, "--no-seccomp", env=self.disk.env))
 
     def load(self, service, *args, seconds=1.5):
         bench = Bench(PST, service, *LOAD, '--streams', 3, '--verify', self.ledger,
@@ -129,7 +129,7 @@ class Faults(unittest.TestCase):
             for after in range(8):
                 self.disk.fail(what, errno.EIO, after=after, times=1)
                 try:
-                    with Service(FAULTY, self.region, env=self.disk.env) as service:
+                    with Service(FAULTY, self.region, "--no-seccomp", env=self.disk.env) as service:
                         # It got by: a later request of it may still have failed.
                         service.end(signal.SIGKILL)
                 except NotReady as e:
