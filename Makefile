@@ -9,19 +9,21 @@
 #   make soak         the long tests: hours of kill loops, crashes and churn
 #   make fuzz         each fuzzer for FUZZ_SECONDS (60)
 #   make check-pmem   persistent memory for real, in an emulated machine
-#   make install      build/pst to DESTDIR/PREFIX/bin
+#   make install      pst, manual pages, completion for bash and the systemd unit, below DESTDIR/PREFIX
+#   make deb          a Debian package, in build/deb/
 #   make clean        remove all build folders
 #
 # CC=clang and MESON_FLAGS=... count when a build folder is made; `make clean` first to change them.
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 FUZZ_SECONDS ?= 60
 MESON_FLAGS ?=
 
 # Goals run one after the other, also under -j: they share build/, and ninja uses all cores by itself.
 .NOTPARALLEL:
-.PHONY: all build/pst demo check bench soak fuzz check-pmem install clean
+.PHONY: all build/pst demo check bench soak fuzz check-pmem install deb clean
 
 all: build/pst
 
@@ -60,7 +62,10 @@ check-pmem:
 	@scripts/check-pmem
 
 install: build/pst
-	install -D -m 755 build/src/cli/pst "$(DESTDIR)$(PREFIX)/bin/pst"
+	scripts/stage build/src/cli/pst "$(DESTDIR)" "$(PREFIX)" "$(UNITDIR)"
+
+deb: build/pst
+	@scripts/deb build/src/cli/pst build/deb
 
 clean:
 	rm -rf build build-clang build-asan build-fuzz
