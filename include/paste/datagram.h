@@ -3,16 +3,18 @@
  * datagram.h - UDP datagrams whose bytes stay in region buffers.
  *
  * One interface over kernel sockets (src/sock, io_uring) and over ports (src/net): take a batch, keep what is
- *to be kept, commit once, answer. A transport is a table of functions; the functions below call through it.
+ * to be kept, commit once, answer. A transport is a table of functions; the functions below call through it.
  *
  *	receive ──► a batch, its bytes in region buffers ──► keep or not ──► send ... send ──► flush
  *
  * Ownership. A datagram's bytes are valid until the next receive. To keep them, have the store take a live
- *slice or take a user count (paste_ref_get) before that; to drop them, do nothing. A peer is a copy and may
- *be answered at any time, for instance when what it sent is durable, from the address that it wrote to.
+ * slice or take a user count (paste_ref_get) before that; to drop them, do nothing. A peer is a copy and may
+ * be answered at any time, for instance when what it sent is durable, from the address that it wrote to.
  *
- * Datagrams that arrive damaged, cut short or larger than a transport takes are dropped and counted, never
- *shown in part. One thread uses it, the one that opened it. No call blocks, none but open allocates.
+ * Damaged datagrams are dropped and counted. One that is larger than the transport takes is shown as `cut`,
+ * without bytes, so that its sender can be told; never in part.
+ *
+ * One thread uses it, the one that opened it. No call blocks, none but open allocates.
  */
 #ifndef PASTE_DATAGRAM_H
 #define PASTE_DATAGRAM_H

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench_udp.h - a load of datagrams (docs/udp.md) in the shape of the load of requests: what is sent, and
- *what an answer would be if it were HTTP, so that everything above counts, writes down and judges both alike.
+ * what an answer would be if it were HTTP, so that everything above counts, writes down and judges both alike.
  *
  *	sequence number     201 and {"seq":N}
  *	refused             507 full, 413 too large, 503 anything else: nothing is said of what became of it
  *	no answer in time   504: it may have been kept or not
  *
  * A connection is a port that we send from, with one datagram under way. After a time-out it goes on from
- *another port: an answer that comes late must not be taken for the next one's.
+ * another port: an answer that comes late must not be taken for the next one's.
  */
 #ifndef CLI_BENCH_UDP_H
 #define CLI_BENCH_UDP_H

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * neighbour.h - who is next on the way to an address: the kernel's routing and neighbour tables, through
- *rtnetlink.
+ * rtnetlink.
  *
  * Whoever answers a frame sends to the MAC that it came from; this is for the others, who begin to speak (an
- *active open). The kernel stays the one that does ARP and neighbour discovery: when it knows no MAC it is
- *asked to find out, and what it finds comes as a notification. Tables are kept here, so that a resolution
- *costs no system call but the first.
+ * active open). The kernel stays the one that does ARP and neighbour discovery: when it knows no MAC it is
+ * asked to find out, and what it finds comes as a notification. Tables are kept here, so that a resolution
+ * costs no system call but the first.
  *
  *	neighbour_resolve ──► 0: here it is
- *	                  ──► -EAGAIN: the kernel was asked; again when neighbours_fd() is readable, or in a
- *while
+ *	                  ──► -EAGAIN: the kernel was asked; again when neighbours_fd() is readable
  *
  * One thread uses it. No call blocks but open. Memory grows with the kernel's tables, on notifications.
- *Asking the kernel to look for a neighbour needs CAP_NET_ADMIN, which an AF_XDP port needs as well; without
- *it only neighbours that the kernel knows are found.
+ * Asking the kernel to look for a neighbour needs CAP_NET_ADMIN, which an AF_XDP port needs as well; without
+ * it only neighbours that the kernel knows are found.
  */
 #ifndef NET_NEIGHBOUR_H
 #define NET_NEIGHBOUR_H

@@ -3,7 +3,7 @@
  * rounds.h - the store's rounds, as all services of one loop see them.
  *
  * Services change the store and note the rounds of their changes; then the owner steps once for all of them,
- *and each sends the replies whose round is durable:
+ * and each sends the replies whose round is durable:
  *
  *	take of every service ──► rounds_step ──► answer of every service ──► again while rounds_may_commit
  */

@@ -5,12 +5,11 @@
  * The answer is 8 bytes, a number, most significant byte first (docs/udp.md):
  *
  *	sequence        the entry's number, from 1 on: it is durable, with all of its bytes
- *	1 << 63 | why   it was not kept: 1 the store is full, 2 the datagram is too large, 3 the medium has
- *failed, 4 the stream is damaged, 5 out of memory
+ *	1 << 63 | why   it was not kept: enum udp_refusal says why
  *
  * It leaves only when everything it reveals is durable. Answers leave in the order in which the datagrams
- *were taken. A datagram is taken only if there is a place for its answer: when too many wait for a round, the
- *transport keeps or drops them.
+ * were taken. A datagram is taken only if there is a place for its answer: when too many wait for a round, the
+ * transport keeps or drops them.
  *
  * Driven like the HTTP service, beside which it runs (rounds.h):
  *

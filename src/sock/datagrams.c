@@ -49,9 +49,9 @@ static void refill(struct sock_datagrams *d)
 
 static void arm(struct sock_datagrams *d)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&d->ring);
+	struct io_uring_sqe *sqe = d->posted ? io_uring_get_sqe(&d->ring) : NULL;
 
-	if (!sqe || d->posted == 0)
+	if (!sqe)
 		return;
 	io_uring_prep_recvmsg_multishot(sqe, d->fd, &d->shape, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -168,9 +168,9 @@ static void datagrams_stats(struct paste_datagrams *base, struct paste_datagrams
 static void stop_receiving(struct sock_datagrams *d)
 {
 	struct io_uring_cqe *cqe;
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&d->ring);
+	struct io_uring_sqe *sqe = d->armed ? io_uring_get_sqe(&d->ring) : NULL;
 
-	if (!d->armed || !sqe)
+	if (!sqe)
 		return;
 	io_uring_prep_cancel64(sqe, RECEIVE_TAG, 0);
 	io_uring_sqe_set_data64(sqe, 0);

@@ -11,7 +11,7 @@
  *	├─ io_uring ──┼─ sender ────┼─ control ──┼─ payload ───── ─ ─ ┤
  *
  * so that a payload begins on a cache line. The control part says which of our addresses was written to; the
- *answer leaves from there.
+ * answer leaves from there.
  */
 #ifndef SOCK_DATAGRAMS_H
 #define SOCK_DATAGRAMS_H
