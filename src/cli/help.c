@@ -93,6 +93,7 @@ const char help_serve[] =
     "  GET /log/STREAM?from=SEQ      entries (&limit=N), each behind a line `SEQ LENGTH`; &follow=SECONDS waits\n"
     "  DELETE /log/STREAM?before=SEQ give entries up\n"
     "  GET /log?prefix=P             list streams\n"
+    "  POST /batch                   several changes, all or none; docs/http.md has all of it\n"
     "  GET /metrics                  counters, for Prometheus\n"
     "  GET /healthz, /readyz         it runs; it can store and is not about to end\n"
     "\n"

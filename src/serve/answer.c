@@ -51,6 +51,7 @@ struct reply *answer_new(struct service *s, struct connection *c, uint16_t statu
 		return NULL;
 	}
 	close |= s->draining && status != 100;
+	service_saw_round(s, round); /* also a read can need one: it found that a key has expired */
 	r->status = status;
 	r->round = round;
 	r->close = close;
@@ -251,11 +252,13 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 	struct reply r = {.round = value->round,
 			  .version = q->resource == RESOURCE_KEY ? value->version : q->sequence,
 			  .body = value->bytes ? REPLY_BYTES : REPLY_SLICES,
+			  .ttl = value->expires ? service_ttl(s, value->expires) : 0,
 			  .close = close,
 			  .keep_1_0 = q->http_1_0 && !close,
 			  .head_only = q->method == HTTP_HEAD,
 			  .began_us = s->now.monotonic_us,
 			  .type = "application/octet-stream"};
+	service_saw_round(s, value->round);
 	int status = apply_range(s, q, value, &r);
 
 	if (status == 416 || status < 0) {
@@ -304,11 +307,8 @@ void answer_value(struct service *s, struct connection *c, const struct request 
 static void turn_into_failure(struct service *s, struct connection *c, struct reply *r, uint16_t status,
 			      const char *text)
 {
-	struct reply failed = {.next = r->next,
-			       .status = status,
-			       .close = true,
-			       .head_only = r->head_only,
-			       .body = REPLY_TEXT};
+	struct reply failed = {
+	    .next = r->next, .status = status, .close = true, .head_only = r->head_only, .body = REPLY_TEXT};
 
 	put_slices(s, r);
 	if (r->on_heap)

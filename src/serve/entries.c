@@ -107,6 +107,7 @@ bool entries_are_due(struct service *s, struct connection *c, struct reply *r)
 	r->next_entry = next;
 	if (SITE(followed_entries_wait_for_round) && round > r->round)
 		r->round = round;
+	service_saw_round(s, r->round);
 	return true;
 }
 

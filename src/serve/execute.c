@@ -58,179 +58,6 @@ void request_missing(struct service *s, struct connection *c, const struct reque
 						      : "no such stream\n";
 }
 
-/* Also a negative answer reveals what it was computed from, and waits for that. */
-static void answer_condition(struct service *s, struct connection *c, const struct request *r, uint64_t round)
-{
-	struct reply *reply = request_answer(s, c, r, 412, SITE(condition_waits_for_round) ? round : 0);
-
-	if (!reply)
-		return;
-	reply->body = REPLY_TEXT;
-	reply->text = "the condition does not hold\n";
-}
-
-static void answer_not_modified(struct service *s, struct connection *c, const struct request *r,
-				uint64_t round, uint64_t version)
-{
-	struct reply *reply = request_answer(s, c, r, 304, SITE(not_modified_waits_for_round) ? round : 0);
-
-	if (reply)
-		reply->version = version;
-}
-
-static bool has_conditions(const struct request *r)
-{
-	return r->if_match.present || r->if_none_match.present;
-}
-
-/* What a condition is about. version is 0 if it is not there. 0 or an error, but not -ENOENT. */
-struct condition_on {
-	uint64_t version, round;
-};
-
-static int look_at_entry(struct service *s, const struct request *r, struct condition_on *on)
-{
-	struct paste_value value = {0};
-	int rc = paste_store_read(s->store, r->name, r->name_length, r->sequence, &value);
-
-	on->round = value.round;
-	if (rc)
-		return rc;
-	on->version = r->sequence;
-	paste_value_put(s->store, &value);
-	return 0;
-}
-
-static int look(struct service *s, const struct request *r, struct condition_on *on)
-{
-	struct paste_listed item = {0};
-	int rc;
-
-	*on = (struct condition_on){0};
-	if (r->resource == RESOURCE_ENTRY) {
-		rc = look_at_entry(s, r, on);
-	} else {
-		rc = paste_store_look(s->store, r->name, r->name_length, &item);
-		on->round = item.round;
-		on->version = rc ? 0 : item.version;
-	}
-	return rc == -ENOENT ? 0 : rc;
-}
-
-/*
- * May this request be executed? Else it is answered. RFC 9110, 13.2.2: If-Match goes first; 13.2.1:
- * conditions of a request that would fail without them are not looked at. A change follows at once, in the
- * same turn on the same thread, so nothing comes between the look and the change: writes on a key are in one
- * order.
- */
-static bool conditions_hold(struct service *s, struct connection *c, const struct request *r)
-{
-	bool reads = r->method == HTTP_GET || r->method == HTTP_HEAD;
-	struct condition_on on;
-
-	if (!has_conditions(r))
-		return true;
-	int rc = look(s, r, &on);
-	if (rc) {
-		request_fail(s, c, r, rc);
-		return false;
-	}
-	if (!on.version && r->method != HTTP_PUT)
-		return true; /* 404 */
-	if (r->if_match.present && !http_tags_match(&r->if_match, on.version)) {
-		answer_condition(s, c, r, on.round);
-		return false;
-	}
-	if (r->if_none_match.present && http_tags_match(&r->if_none_match, on.version)) {
-		if (reads)
-			answer_not_modified(s, c, r, on.round, on.version);
-		else
-			answer_condition(s, c, r, on.round);
-		return false;
-	}
-	return true;
-}
-
-static void put(struct service *s, struct connection *c, const struct request *r,
-		const struct paste_ref *slices, uint32_t n)
-{
-	struct paste_result result = {0};
-	int rc = paste_store_put(s->store, r->name, r->name_length, slices, n, &result);
-
-	if (rc) {
-		request_fail(s, c, r, rc);
-		return;
-	}
-	service_saw_round(s, result.round);
-	struct reply *reply = request_answer(s, c, r, result.existed ? 204 : 201, result.round);
-	if (reply)
-		reply->version = result.version;
-}
-
-static void answer_unexpected(struct service *s, struct connection *c, const struct request *r,
-			      const struct paste_result *result)
-{
-	struct reply *reply =
-	    request_answer(s, c, r, 412, SITE(unexpected_waits_for_round) ? result->round : 0);
-
-	if (!reply)
-		return;
-	reply->body = REPLY_TEXT;
-	reply->text = "the next entry has another number\n";
-	reply->next_entry = result->version;
-}
-
-static void append(struct service *s, struct connection *c, const struct request *r,
-		   const struct paste_ref *slices, uint32_t n)
-{
-	bool expects = query_has(&r->query, QUERY_EXPECT);
-	struct paste_change change = {
-	    .type = PASTE_APPEND,
-	    .condition = expects ? PASTE_IF_VERSION : PASTE_ALWAYS,
-	    .expected = r->query.numbers[QUERY_EXPECT],
-	    .key = r->name,
-	    .key_length = r->name_length,
-	    .slices = slices,
-	    .n = n,
-	};
-	struct paste_result result = {0};
-	int rc = expects ? paste_store_apply(s->store, &change, 1, NULL, &result)
-			 : paste_store_append(s->store, r->name, r->name_length, slices, n, &result);
-
-	if (rc == -ESTALE) {
-		answer_unexpected(s, c, r, &result);
-		return;
-	}
-	if (rc) {
-		request_fail(s, c, r, rc);
-		return;
-	}
-	service_saw_round(s, result.round);
-	rounds_appended(s->rounds, r->name, r->name_length);
-	struct reply *reply = request_answer(s, c, r, 201, result.round);
-	if (!reply)
-		return;
-	reply->body = REPLY_SEQUENCE;
-	reply->version = result.version;
-	reply->type = "application/json";
-}
-
-static void delete_key(struct service *s, struct connection *c, const struct request *r)
-{
-	struct paste_result result = {0};
-	int rc = paste_store_delete(s->store, r->name, r->name_length, &result);
-
-	if (rc) {
-		request_fail(s, c, r, rc);
-		return;
-	}
-	service_saw_round(s, result.round);
-	if (result.existed)
-		request_answer(s, c, r, 204, result.round);
-	else
-		request_missing(s, c, r, result.round);
-}
-
 static void get(struct service *s, struct connection *c, const struct request *r)
 {
 	struct paste_value value = {0};
@@ -246,10 +73,10 @@ static void get(struct service *s, struct connection *c, const struct request *r
 		request_fail(s, c, r, rc);
 }
 
-void request_answer_text(struct service *s, struct connection *c, const struct request *r, struct text *t,
-			 uint64_t round)
+void request_answer_text(struct service *s, struct connection *c, const struct request *r, uint16_t status,
+			 struct text *t, uint64_t round)
 {
-	struct reply *reply = t->failed ? NULL : request_answer(s, c, r, 200, round);
+	struct reply *reply = t->failed ? NULL : request_answer(s, c, r, status, round);
 
 	if (!reply) {
 		free(t->at);
@@ -263,23 +90,6 @@ void request_answer_text(struct service *s, struct connection *c, const struct r
 	reply->on_heap = true;
 	reply->head_only = r->method == HTTP_HEAD;
 	reply->type = "application/json";
-}
-
-static void trim(struct service *s, struct connection *c, const struct request *r)
-{
-	struct paste_result result = {0};
-	int rc = paste_store_trim(s->store, r->name, r->name_length, r->query.numbers[QUERY_BEFORE], &result);
-
-	if (rc == -ENOENT) {
-		request_missing(s, c, r, result.round);
-		return;
-	}
-	if (rc) {
-		request_fail(s, c, r, rc);
-		return;
-	}
-	service_saw_round(s, result.round);
-	request_answer(s, c, r, 204, SITE(trim_waits_for_round) ? result.round : 0);
 }
 
 /* The counters follow from every change so far, so they wait for all of them. */
@@ -315,13 +125,9 @@ static void tell_methods(struct service *s, struct connection *c, const struct r
 static void execute_key_or_entry(struct service *s, struct connection *c, const struct request *r,
 				 const struct paste_ref *slices, uint32_t n)
 {
-	if (!conditions_hold(s, c, r))
-		return;
-	if (r->method == HTTP_PUT)
-		put(s, c, r, slices, n);
-	else if (r->method == HTTP_DELETE)
-		delete_key(s, c, r);
-	else
+	if (r->method == HTTP_PUT || r->method == HTTP_DELETE)
+		change_key(s, c, r, slices, n);
+	else if (conditions_hold(s, c, r))
 		get(s, c, r);
 }
 
@@ -329,9 +135,9 @@ static void execute_stream(struct service *s, struct connection *c, const struct
 			   const struct paste_ref *slices, uint32_t n)
 {
 	if (r->method == HTTP_POST)
-		append(s, c, r, slices, n);
+		change_append(s, c, r, slices, n);
 	else if (r->method == HTTP_DELETE)
-		trim(s, c, r);
+		change_trim(s, c, r);
 	else
 		entries_get(s, c, r);
 }
@@ -356,8 +162,8 @@ static void tell_health(struct service *s, struct connection *c, const struct re
 	reply->text = text;
 }
 
-static void do_it(struct service *s, struct connection *c, const struct request *r, const struct paste_ref *slices,
-		  uint32_t n)
+static void do_it(struct service *s, struct connection *c, const struct request *r,
+		  const struct paste_ref *slices, uint32_t n)
 {
 	if (r->method == HTTP_OPTIONS) {
 		tell_methods(s, c, r);
@@ -370,6 +176,9 @@ static void do_it(struct service *s, struct connection *c, const struct request 
 		break;
 	case RESOURCE_STREAM:
 		execute_stream(s, c, r, slices, n);
+		break;
+	case RESOURCE_BATCH:
+		batch_post(s, c, r, slices, n);
 		break;
 	case RESOURCE_KEYS:
 	case RESOURCE_STREAMS:

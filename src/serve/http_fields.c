@@ -25,7 +25,7 @@ int http_parse_decimal(struct http_text text, uint64_t *value)
 }
 
 /* The one way in which we write a version: small letters, no leading zero. 0: it is none. */
-static uint64_t version_of(struct http_text opaque)
+uint64_t http_version(struct http_text opaque)
 {
 	uint64_t version = 0;
 
@@ -76,7 +76,7 @@ static void skip_spaces(struct http_text *text)
 
 static int add_tag(struct http_tags *tags, struct http_text opaque)
 {
-	uint64_t version = version_of(opaque);
+	uint64_t version = http_version(opaque);
 
 	if (!version)
 		return 0;
@@ -137,7 +137,7 @@ uint64_t http_strong_tag(struct http_text value)
 
 	if (take_tag(&value, &weak, &opaque) || weak || value.length)
 		return 0;
-	return version_of(opaque);
+	return http_version(opaque);
 }
 
 /* A position, too large ones as the largest: they lie behind every value's end all the same. */

@@ -42,6 +42,8 @@ struct http_range {
 int http_add_tags(struct http_tags *tags, struct http_text line, bool weak);
 /* Does a representation with this version (0: there is none) match? */
 bool http_tags_match(const struct http_tags *tags, uint64_t version);
+/* A version as we write it, without quotes: small letters, no leading zero. 0: it is none. */
+uint64_t http_version(struct http_text text);
 /* A single strong tag of ours. 0: it is something else. */
 uint64_t http_strong_tag(struct http_text value);
 

@@ -44,6 +44,8 @@ static const struct {
     [HTTP_IF_RANGE] = {"if-range", 8, true},
     [HTTP_IF_MATCH] = {"if-match", 8, false},
     [HTTP_IF_NONE_MATCH] = {"if-none-match", 13, false},
+    [HTTP_TTL] = {"pst-ttl", 7, true},
+    [HTTP_IDEMPOTENCY_KEY] = {"idempotency-key", 15, true},
     [HTTP_AUTHORIZATION] = {"authorization", 13, true},
 };
 

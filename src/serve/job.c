@@ -41,7 +41,8 @@ static void answer_job(struct service *s, struct connection *c)
 	text_string(&t, "{\"deleted\":");
 	text_decimal(&t, c->job->deleted);
 	text_string(&t, "}\n");
-	request_answer_text(s, c, c->request, &t, SITE(delete_prefix_waits_for_round) ? c->job->round : 0);
+	request_answer_text(s, c, c->request, 200, &t,
+			    SITE(delete_prefix_waits_for_round) ? c->job->round : 0);
 }
 
 /* One step of the job that waited longest. */

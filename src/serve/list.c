@@ -117,5 +117,5 @@ void list_get(struct service *s, struct connection *c, const struct request *r)
 	} else {
 		text_string(&t, "null}\n");
 	}
-	request_answer_text(s, c, r, &t, SITE(list_waits_for_round) ? place.round : 0);
+	request_answer_text(s, c, r, 200, &t, SITE(list_waits_for_round) ? place.round : 0);
 }

@@ -261,6 +261,13 @@ uint32_t reply_format(const struct reply *r, const struct reply_date *date, char
 		at = put_content(at, r);
 	if (r->status == 206 || r->status == 416)
 		at = put_content_range(at, r);
+	if (r->ttl) {
+		at = PUT(at, "PST-TTL: ");
+		at = put_decimal(at, r->ttl);
+		at = PUT(at, "\r\n");
+	}
+	if (r->repeated)
+		at = PUT(at, "PST-Repeated: true\r\n");
 	if (r->next_entry)
 		at = put_stream(at, r);
 	if (r->allow)

@@ -31,6 +31,7 @@ struct reply {
 	uint64_t length;                  /* of the body */
 	uint64_t first;                   /* of 206: where in the value the body begins */
 	uint64_t total;                   /* of 206 and 416: length of the value */
+	uint64_t ttl;                     /* PST-TTL, if not 0 */
 	uint64_t first_entry, next_entry; /* PST-First and PST-Next, each if not 0 */
 	uint16_t status;
 	uint8_t body;       /* enum reply_body */
@@ -38,12 +39,13 @@ struct reply {
 	bool keep_1_0 : 1;  /* tell an HTTP/1.0 client that the connection stays */
 	bool head_only : 1; /* answers HEAD */
 	bool retry : 1;     /* Retry-After: 1 */
+	bool repeated : 1;  /* PST-Repeated: the change was made before, under the same key */
 	bool chunked : 1;   /* the body's length is not known */
 	bool writes : 1;    /* answers a request that changes something */
 	bool on_heap : 1;   /* bytes or slices are at `heap`, which is ours */
 	uint32_t slices;
-	const char *type;  /* Content-Type; NULL: none */
-	const char *allow; /* methods; NULL: not told */
+	const char *type;      /* Content-Type; NULL: none */
+	const char *allow;     /* methods; NULL: not told */
 	const char *challenge; /* of 401 and 403: the value of WWW-Authenticate; NULL: none */
 	int64_t began_us;      /* monotonic, when the request was complete; 0: its time is not counted */
 	union {

@@ -108,6 +108,7 @@ static const struct {
 	 4},
     [RESOURCE_ENTRY] = {"GET, HEAD, OPTIONS", {{HTTP_GET}, {HTTP_HEAD}}, 2},
     [RESOURCE_STREAMS] = {"GET, HEAD, OPTIONS", {{HTTP_GET, NAMED_BY_QUERY}, {HTTP_HEAD, NAMED_BY_QUERY}}, 2},
+    [RESOURCE_BATCH] = {"POST, OPTIONS", {{HTTP_POST}}, 1},
     /* Scrapers may add parameters of their own. */
     [RESOURCE_METRICS] = {"GET, HEAD, OPTIONS", {{HTTP_GET, UINT32_MAX}, {HTTP_HEAD, UINT32_MAX}}, 2},
     [RESOURCE_HEALTH] = {"GET, HEAD, OPTIONS", {{HTTP_GET, UINT32_MAX}, {HTTP_HEAD, UINT32_MAX}}, 2},
@@ -130,6 +131,36 @@ static const struct route_method *find_method(const struct request *r)
 const char *route_methods(enum resource resource)
 {
 	return routes[resource].allow;
+}
+
+#define RETRY_NAME_MAX 1020 /* change.h: a retry key and the name that it belongs to */
+#define TTL_MAX 4000000000u /* seconds: a hundred years and some */
+
+/* PST-TTL and Idempotency-Key, which a request that does not know what to do with them may not pass over. */
+static int take_change_fields(const struct http_request *http, struct request *r, const char **why)
+{
+	struct http_text ttl = http->fields[HTTP_TTL], retry = http->fields[HTTP_IDEMPOTENCY_KEY];
+
+	r->ttl = 0;
+	r->retry_length = 0;
+	if (ttl.at && (http_parse_decimal(ttl, &r->ttl) || !r->ttl || r->ttl > TTL_MAX ||
+		       r->resource != RESOURCE_KEY || r->method != HTTP_PUT)) {
+		*why = "PST-TTL is a number of seconds, from 1, and belongs to the PUT of a key\n";
+		return -400;
+	}
+	if (!retry.at)
+		return 0;
+	bool known = (r->resource == RESOURCE_KEY && (r->method == HTTP_PUT || r->method == HTTP_DELETE)) ||
+		     r->method == HTTP_POST;
+	if (!known || !retry.length || retry.length > PASTE_RETRY_KEY_MAX ||
+	    retry.length + r->name_length > RETRY_NAME_MAX) {
+		*why =
+		    "an Idempotency-Key has 1 to 255 bytes and belongs to PUT, POST, and DELETE of a key\n";
+		return -400;
+	}
+	r->retry_length = retry.length;
+	memcpy(r->retry, retry.at, retry.length);
+	return 0;
 }
 
 /* What of the fields outlives the head. */
@@ -160,6 +191,8 @@ static int find_resource(struct http_text path, struct request *r, const char **
 		r->resource = RESOURCE_KEYS;
 	} else if (is_path(path, "/log")) {
 		r->resource = RESOURCE_STREAMS;
+	} else if (is_path(path, "/batch")) {
+		r->resource = RESOURCE_BATCH;
 	} else if (is_path(path, "/metrics")) {
 		r->resource = RESOURCE_METRICS;
 	} else if (is_path(path, "/healthz")) {
@@ -169,7 +202,7 @@ static int find_resource(struct http_text path, struct request *r, const char **
 	} else if (path.length && *path.at == '*') {
 		r->resource = RESOURCE_SERVER;
 	} else {
-		*why = "there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log and /metrics\n";
+		*why = "there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log, /batch and /metrics\n";
 		return -404;
 	}
 	return 0;
@@ -214,6 +247,12 @@ int route(const struct http_request *http, struct request *r, struct query_text 
 	if (!m)
 		return -405;
 	r->query.given = 0;
+	if (http->fields[HTTP_TTL].at || http->fields[HTTP_IDEMPOTENCY_KEY].at)
+		rc = take_change_fields(http, r, why);
+	else
+		r->ttl = r->retry_length = 0;
+	if (rc)
+		return rc;
 	after->length = 0;
 	if (!http->query.length && !m->must) /* most */
 		return 0;

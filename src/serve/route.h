@@ -7,6 +7,7 @@
  *	/log/STREAM          GET HEAD POST DELETE   STREAM: one path segment
  *	/log/STREAM/SEQ      GET HEAD
  *	/log                 GET HEAD               the streams, by prefix
+ *	/batch               POST                   several changes at once
  *	/metrics             GET HEAD
  *	/healthz             GET HEAD               it runs
  *	/readyz              GET HEAD               it can store, and is not about to end
@@ -17,6 +18,7 @@
 #ifndef SERVE_ROUTE_H
 #define SERVE_ROUTE_H
 
+#include "paste/change.h"
 #include "paste/store.h"
 #include "serve/http_parse.h"
 #include "serve/query.h"
@@ -27,6 +29,7 @@ enum resource {
 	RESOURCE_STREAM,
 	RESOURCE_ENTRY,
 	RESOURCE_STREAMS,
+	RESOURCE_BATCH,
 	RESOURCE_METRICS,
 	RESOURCE_HEALTH,
 	RESOURCE_READY,
@@ -44,6 +47,9 @@ struct request {
 	struct http_range range; /* of GET */
 	struct http_tags if_match, if_none_match;
 	struct query query;
+	uint64_t ttl;          /* seconds; 0: it does not expire */
+	uint32_t retry_length; /* of an Idempotency-Key; 0: none */
+	uint8_t retry[PASTE_RETRY_KEY_MAX];
 	uint64_t sequence; /* of an entry */
 	uint32_t name_length;
 	uint8_t name[PASTE_KEY_MAX]; /* key or stream; of lists: the prefix */

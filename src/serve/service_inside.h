@@ -6,6 +6,9 @@
  *	connection.c  from received slices to requests; back-pressure
  *	body.c        bodies that arrive in several slices
  *	execute.c     a request on the store
+ *	conditions.c  If-Match and If-None-Match
+ *	change.c      changes of a key or a stream
+ *	batch.c       several at once
  *	list.c        lists of keys and streams
  *	entries.c     ranges of a stream's entries, and waiting for them
  *	job.c         changes that take many turns
@@ -86,7 +89,7 @@ struct connection {
 
 /* Of the request that is being answered; zeroes when there is none. */
 struct asked {
-	bool head;    /* the answer has no body */
+	bool head; /* the answer has no body */
 	bool writes;
 	bool counted; /* its time is */
 };
@@ -190,9 +193,25 @@ struct reply *request_answer(struct service *s, struct connection *c, const stru
 			     uint16_t status, uint64_t round);
 void request_fail(struct service *s, struct connection *c, const struct request *r, int error);
 void request_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round);
-/* 200 with this text as JSON; takes it over. */
-void request_answer_text(struct service *s, struct connection *c, const struct request *r, struct text *t,
-			 uint64_t round);
+/* This text as JSON; takes it over. */
+void request_answer_text(struct service *s, struct connection *c, const struct request *r, uint16_t status,
+			 struct text *t, uint64_t round);
+void request_failed_condition(struct service *s, struct connection *c, const struct request *r,
+			      uint64_t round);
+
+/* conditions.c: false if they do not hold; then it is answered. */
+bool conditions_hold(struct service *s, struct connection *c, const struct request *r);
+
+/* change.c */
+void change_key(struct service *s, struct connection *c, const struct request *r,
+		const struct paste_ref *slices, uint32_t n);
+void change_append(struct service *s, struct connection *c, const struct request *r,
+		   const struct paste_ref *slices, uint32_t n);
+void change_trim(struct service *s, struct connection *c, const struct request *r);
+
+/* batch.c: POST /batch */
+void batch_post(struct service *s, struct connection *c, const struct request *r,
+		const struct paste_ref *slices, uint32_t n);
 
 /* list.c: GET /kv and GET /log, behind s->after */
 void list_get(struct service *s, struct connection *c, const struct request *r);

@@ -344,6 +344,49 @@ class Api:
             self.assertEqual(entries(follower.ask('GET', f'{stream}?from=2&follow=1').body), [])
             self.assertGreater(time.monotonic() - began, 1)
 
+    def test_batches(self):
+        values = {f'{self.name}{n}': os.urandom(random.choice((0, 10, 64, 65, 2000, 9000))) for n in range(40)}
+        body = b''.join(b'put %b %d\n%b\n' % (name.encode(), len(value), value) for name, value in values.items())
+        body += b''.join(b'append %b 3\nabc\n' % self.name.encode() for _ in range(3))
+        reply = json.loads(self.ask(200, 'POST', '/batch', body, fields=f'Idempotency-Key: {self.name}\r\n').body)
+        self.assertEqual([r.get('seq') for r in reply['results'][40:]], [1, 2, 3])
+        for (name, value), result in zip(values.items(), reply['results']):
+            got = self.ask(200, 'GET', f'/kv/{name}')
+            self.assertEqual((got.body, got.fields['etag']), (value, f'"{result["version"]}"'))
+        again = json.loads(self.ask(200, 'POST', '/batch', body, fields=f'Idempotency-Key: {self.name}\r\n').body)
+        self.assertTrue(again['repeated'])
+        self.assertEqual(len(entries(self.ask(200, 'GET', f'/log/{self.name}').body)), 3)
+        name, version = f'{self.name}1', reply['results'][1]['version']
+        self.ask(204, 'PUT', f'/kv/{name}', b'other')
+        failed = self.ask(412, 'POST', '/batch', f'put {self.name}2 1\nx\ndelete {name} if-match={version}\n'.encode())
+        self.assertEqual([f['change'] for f in json.loads(failed.body)['failed']], [1])
+        self.assertEqual(self.ask(200, 'GET', f'/kv/{self.name}2').body, values[f'{self.name}2'])
+
+    def test_expiry(self):
+        path = f'/kv/{self.name}'
+        self.ask(201, 'PUT', path, b'x', fields='PST-TTL: 2\r\n')
+        put = time.monotonic()
+        self.assertIn(self.ask(200, 'GET', path).fields['pst-ttl'], ('1', '2'))
+        while self.client.ask('GET', path).status == 200:
+            self.assertLess(time.monotonic() - put, 4)
+            time.sleep(0.05)
+        self.assertGreater(time.monotonic() - put, 1.9)
+        self.assertEqual(json.loads(self.ask(200, 'GET', f'/kv?prefix={self.name}').body)['keys'], [])
+        self.ask(404, 'DELETE', path)
+        self.ask(201, 'PUT', path, b'y', fields='If-None-Match: *\r\n')
+
+    def test_retries(self):
+        stream, field = f'/log/{self.name}', f'Idempotency-Key: {self.name}\r\n'
+        self.assertEqual(self.ask(201, 'POST', stream, b'one', fields=field).body, b'{"seq":1}\n')
+        again = self.ask(201, 'POST', stream, b'one', fields=field)
+        self.assertEqual((again.body, again.fields['pst-repeated']), (b'{"seq":1}\n', 'true'))
+        self.ask(201, 'POST', f'{stream}?expect=2', b'two', fields=f'Idempotency-Key: {self.name}2\r\n')
+        self.ask(201, 'POST', f'{stream}?expect=2', b'two', fields=f'Idempotency-Key: {self.name}2\r\n')
+        self.ask(412, 'POST', f'{stream}?expect=2', b'two', fields=f'Idempotency-Key: {self.name}3\r\n')
+        field = f'Idempotency-Key: {self.name}\r\nIf-None-Match: *\r\n'
+        tag = self.ask(201, 'PUT', f'/kv/{self.name}', b'x', fields=field).fields['etag']
+        self.assertEqual(self.ask(201, 'PUT', f'/kv/{self.name}', b'x', fields=field).fields['etag'], tag)
+
     # --- clients that are not ours ---
 
     def test_python_http_client(self):

@@ -14,12 +14,13 @@
 #define CLOSE "Connection: close\r\n"
 #define JSON "Content-Type: application/json\r\n"
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
+#define BADJ "HTTP/1.1 400 Bad Request\r\n" DATE JSON
 #define BAD "HTTP/1.1 400 Bad Request\r\n" DATE TEXT
 #define A1 "{\"key\":\"a/1\",\"version\":\"1\",\"length\":1}"
 #define A2 "{\"key\":\"a/2\",\"version\":\"3\",\"length\":3}"
 #define NOWHERE                                                                                              \
-	"HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 72\r\n\r\n"                                  \
-	"there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log and /metrics\n"
+	"HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 80\r\n\r\n"                                  \
+	"there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log, /batch and /metrics\n"
 #define PARTIAL "HTTP/1.1 206 Partial Content\r\n" DATE OCTETS
 #define NOT_MODIFIED "HTTP/1.1 304 Not Modified\r\n" DATE
 #define FAILED "HTTP/1.1 412 Precondition Failed\r\n" DATE TEXT "Content-Length: 28\r\n\r\n"
@@ -118,7 +119,7 @@ static const struct {
      "HEAD /nope HTTP/1.1\r\n" H "\r\n"
      "HEAD /log/s/0x HTTP/1.1\r\n" H "\r\n"
      "GET /kv/a HTTP/1.1\r\n" H "\r\n",
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 72\r\n\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 80\r\n\r\n"
      "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
      "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"},
     {"a bad escape and an unknown parameter are refused, the connection goes on",
@@ -232,6 +233,56 @@ static const struct {
      "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 15\r\n\r\nno such stream\n" OK OCTETS
      "PST-First: 3\r\nPST-Next: 4\r\n" CLOSE "\r\n3 5\nthree",
      true},
+    {"several changes at once, all or none",
+     "POST /batch HTTP/1.1\r\n" H "Content-Length: 36\r\n\r\nput a 3\nx\ny\ndelete b%20\nappend s 0\n\n"
+     "GET /kv/a HTTP/1.1\r\n" H "\r\n"
+     "POST /batch HTTP/1.1\r\n" H
+     "Content-Length: 58\r\n\r\nput a 1 if-none-match=*\nz\nput c 1\nz\nappend s 1 expect=1\nz\n"
+     "GET /kv/c HTTP/1.1\r\n" H "\r\n"
+     "POST /batch HTTP/1.1\r\n" H "Content-Length: 21\r\n\r\ndelete a\nput a 4\nxyz\n"
+     "POST /batch HTTP/1.1\r\n" H "Content-Length: 16\r\n\r\nput a 1 ttl=0\nx\n"
+     "POST /batch HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n"
+     "POST /batch HTTP/1.1\r\n" H "Content-Length: 7\r\n\r\nput a 1"
+     "POST /batch HTTP/1.1\r\n" H "Content-Length: 27\r\n\r\nput a 1 if-match=1 ttl=5\nq\n"
+     "GET /kv/a HTTP/1.1\r\n" H "\r\n",
+     OK JSON "Content-Length: "
+	     "78\r\n\r\n{\"results\":[\n{\"existed\":false,\"version\":\"1\"},\n{\"existed\":false},\n{"
+	     "\"seq\":1}\n]}\n" OK OCTETS "Content-Length: 3\r\nETag: \"1\"\r\n\r\nx\ny"
+	     "HTTP/1.1 412 Precondition Failed\r\n" DATE JSON "Content-Length: "
+	     "65\r\n\r\n{\"failed\":[\n{\"change\":0,\"version\":\"1\"},\n{\"change\":2,\"next\":2}\n]}\n"
+	     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n" BADJ
+	     "Content-Length: 103\r\n\r\n{\"change\":1,\"error\":\"a value of the batch has not the length "
+	     "that it says, or no line feed behind it\"}\n" BADJ
+	     "Content-Length: 111\r\n\r\n{\"change\":0,\"error\":\"a line of the batch is not understood: "
+	     "put KEY LENGTH, delete KEY, append STREAM LENGTH\"}\n" BADJ
+	     "Content-Length: 112\r\n\r\n{\"change\":0,\"error\":\"the batch is empty, or names a key twice, "
+	     "or has too many changes for an Idempotency-Key\"}\n" BADJ
+	     "Content-Length: 54\r\n\r\n{\"change\":0,\"error\":\"a line of the batch has no end\"}\n" OK JSON
+	     "Content-Length: 47\r\n\r\n{\"results\":[\n{\"existed\":true,\"version\":\"3\"}\n]}\n" OK OCTETS
+	     "Content-Length: 1\r\nPST-TTL: 5\r\nETag: \"3\"\r\n\r\nq"},
+    {"keys that expire, and requests with a key of their own",
+     "PUT /kv/a HTTP/1.1\r\n" H "PST-TTL: 60\r\nContent-Length: 1\r\n\r\nx"
+     "HEAD /kv/a HTTP/1.1\r\n" H "\r\n"
+     "PUT /kv/a HTTP/1.1\r\n" H "PST-TTL: 0\r\nContent-Length: 1\r\n\r\nx"
+     "GET /kv/a HTTP/1.1\r\n" H "PST-TTL: 60\r\n\r\n"
+     "PUT /kv/a HTTP/1.1\r\n" H "Idempotency-Key: k\r\nContent-Length: 1\r\n\r\ny"
+     "PUT /kv/a HTTP/1.1\r\n" H "Idempotency-Key: l\r\nIf-Match: \"1\"\r\nContent-Length: 1\r\n\r\ny"
+     "PUT /kv/a HTTP/1.1\r\n" H "Idempotency-Key: l\r\nIf-Match: \"1\", \"2\"\r\nContent-Length: 1\r\n\r\ny"
+     "GET /kv/a HTTP/1.1\r\n" H "Idempotency-Key: l\r\n\r\n"
+     "DELETE /kv/a HTTP/1.1\r\n" H "Idempotency-Key: m\r\nIf-Match: \"2\"\r\n\r\n"
+     "DELETE /kv/a HTTP/1.1\r\n" H "Idempotency-Key: n\r\nIf-Match: \"2\"\r\n\r\n"
+     "POST /log/s HTTP/1.1\r\n" H "Idempotency-Key: o\r\nContent-Length: 1\r\n\r\ny",
+     CREATED
+     "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" OK OCTETS
+     "Content-Length: 1\r\nPST-TTL: 60\r\nETag: \"1\"\r\n\r\n" BAD
+     "Content-Length: 72\r\n\r\nPST-TTL is a number of seconds, from 1, and belongs to the PUT of a key\n" BAD
+     "Content-Length: 72\r\n\r\nPST-TTL is a number of seconds, from 1, and belongs to the PUT of a "
+     "key\n" NO_CONTENT "ETag: \"2\"\r\n\r\n" FAILED FAILED_TEXT BAD
+     "Content-Length: 66\r\n\r\nwith an Idempotency-Key there can be one condition on one version\n" BAD
+     "Content-Length: 84\r\n\r\nan Idempotency-Key has 1 to 255 bytes and belongs to PUT, POST, and DELETE "
+     "of a key\n" NO_CONTENT "\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n" CREATED JSON
+     "Content-Length: 10\r\n\r\n{\"seq\":1}\n"},
     {"what OPTIONS tells",
      "OPTIONS * HTTP/1.1\r\n" H "\r\n"
      "OPTIONS /kv/a HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n{}"
@@ -348,6 +399,12 @@ static void expect_exchange(size_t i, uint32_t piece, uint32_t inline_max, uint3
 	struct fake_conn *c = harness_client(&h, exchanges[i].in);
 	harness_run(&h);
 	const char *got = fake_client_got(c, NULL);
+	size_t same = 0;
+	while (got[same] && got[same] == exchanges[i].out[same])
+		same++;
+	if (strcmp(got, exchanges[i].out))
+		print_error("differs from here on: %.200s\n--- instead of %.200s\n", got + same,
+			    exchanges[i].out + same);
 	if (strcmp(got, exchanges[i].out))
 		fail_msg("%s, in pieces of %u:\n%s--- instead of\n%s---", exchanges[i].what, piece, got,
 			 exchanges[i].out);

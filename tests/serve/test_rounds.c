@@ -17,6 +17,7 @@
 #define GET_IF(path, field) "GET " path " HTTP/1.1\r\n" H field "\r\n\r\n"
 #define PUT_IF(key, value, field) "PUT /kv/" key " HTTP/1.1\r\n" H field "\r\nContent-Length: 1\r\n\r\n" value
 #define DELETE_IF(key, field) "DELETE /kv/" key " HTTP/1.1\r\n" H field "\r\n\r\n"
+#define BATCH(length, text) "POST /batch HTTP/1.1\r\n" H "Content-Length: " length "\r\n\r\n" text
 #define DELETE(key) "DELETE /kv/" key " HTTP/1.1\r\n" H "\r\n"
 
 static struct harness begin_held(void)
@@ -66,6 +67,11 @@ static const struct {
     {PUT("a", "1"), HEAD("/kv"), "200 "},
     {PUT("a", "1") DELETE("a"), GET("/kv?prefix=a"), "200 "},
     {POST("s"), GET("/log"), "200 "},
+    {"", BATCH("9", "put a 0\n\n"), "200 "},
+    {PUT("a", "1"), BATCH("25", "put a 0 if-none-match=*\n\n"), "412 "},
+    {"", PUT_IF("a", "1", "PST-TTL: 5"), "201 "},
+    {"", PUT_IF("a", "1", "Idempotency-Key: k"), "201 "},
+    {PUT("a", "1"), PUT_IF("a", "1", "Idempotency-Key: k\r\nIf-None-Match: *"), "412 "},
     {POST("s"), GET("/log/s"), "200 "},
     {POST("s"), HEAD("/log/s"), "200 "},
     {POST("s"), GET("/log/s?from=2"), "200 "},
