@@ -16,7 +16,7 @@ int64_t op_decode(const uint8_t *p, size_t room, struct op_view *v)
 	if (v->op.type < OP_PUT || v->op.type > OP_BATCH || v->op.refs > OP_REFS_MAX ||
 	    v->op.attributes > OP_ATTRIBUTES_MAX || v->op.key_length > 1024)
 		return -EBADMSG;
-	if ((v->op.flags & OP_INLINE) && v->op.length > OP_BYTES_MAX)
+	if ((v->op.flags & OP_INLINE) && v->op.length > (v->op.type == OP_RETRY ? OP_RETRY_BYTES_MAX : 1024))
 		return -EBADMSG;
 	size_t size = op_size(&v->op);
 	if (size > room)

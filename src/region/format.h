@@ -235,8 +235,8 @@ static_assert(sizeof(struct extent) == 12, "extent layout");
 
 #define OP_REFS_MAX 128
 #define OP_ATTRIBUTES_MAX 256
-#define OP_INLINE_MAX 64    /* of a value; ops that are no values have up to OP_BYTES_MAX */
-#define OP_BYTES_MAX 2048
+#define OP_INLINE_MAX 64 /* of a value */
+#define OP_RETRY_BYTES_MAX 2048
 #define LIST_BYTES_MAX 65532 /* 5461 extents */
 #define BATCH_EXTENT_MAX 16384 /* bytes of ops that a BATCH refers to with one reference */
 

@@ -60,6 +60,27 @@ static void an_op_comes_back_as_it_was_written(void **state)
 	}
 }
 
+/* Whatever recovery takes for an op must fit a checkpoint page again. */
+static void an_op_is_never_longer_than_a_page(void **state)
+{
+	static uint8_t bytes[8192];
+
+	for (uint8_t type = 0; type < 12; type++) {
+		struct op_view v;
+		struct op *op = (struct op *)bytes;
+		memset(bytes, 0, sizeof(bytes));
+		*op = (struct op){.type = type, .flags = OP_INLINE, .key_length = 1024, .refs = OP_REFS_MAX,
+				  .attributes = OP_ATTRIBUTES_MAX, .length = 1024};
+		bool known = type >= OP_PUT && type <= OP_BATCH;
+		int64_t size = op_decode(bytes, sizeof(bytes), &v);
+		assert_true(known ? size > 0 && size <= PAGE_SIZE_CHECKPOINT - (int)sizeof(struct header) : size == -EBADMSG);
+		op->length = 1025;
+		assert_true((op_decode(bytes, sizeof(bytes), &v) > 0) == (type == OP_RETRY));
+		op->length = OP_RETRY_BYTES_MAX + 1;
+		assert_int_equal(op_decode(bytes, sizeof(bytes), &v), -EBADMSG);
+	}
+}
+
 /* In memory that ends where the room ends, so that a sanitizer sees a byte read beyond. */
 static void random_bytes_are_never_read_beyond_their_end(void **state)
 {
@@ -74,7 +95,7 @@ static void random_bytes_are_never_read_beyond_their_end(void **state)
 		if (n >= sizeof(struct op) && i % 2) {
 			/* Nearly sensible. */
 			struct op *op = (struct op *)bytes;
-			op->type = (uint8_t)sim_between(&random, 0, 7);
+			op->type = (uint8_t)sim_between(&random, 0, 10);
 			op->key_length %= 200;
 			op->refs %= 10;
 			op->attributes %= 20;
@@ -185,7 +206,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(an_op_comes_back_as_it_was_written),
-	    cmocka_unit_test(random_bytes_are_never_read_beyond_their_end),
+	    cmocka_unit_test(an_op_is_never_longer_than_a_page),
+		cmocka_unit_test(random_bytes_are_never_read_beyond_their_end),
 	    cmocka_unit_test(keys_and_streams_of_the_same_name_have_different_digests),
 	    cmocka_unit_test(extents_are_visited_through_their_lists_and_lies_are_refused),
 	};
