@@ -59,12 +59,28 @@ static bool may_keep(struct tcp_conn *c)
 	return true;
 }
 
+/* What was not acknowledged makes room for what comes in order: it will be sent again. */
+static void give_way(struct tcp_conn *c)
+{
+	c->tcp->keep += c->hold.early_buffers;
+	tcp_hold_drop_early(&c->tcp->hold_pool, &c->hold);
+}
+
+/* Early bytes leave as much room again as there must be, for what comes in order: gaps could not be filled
+ * otherwise. */
+static bool may_keep_early(struct tcp_conn *c)
+{
+	return c->tcp->keep > c->tcp->keep_reserve && may_keep(c);
+}
+
 /* The next bytes in order. False: they are not taken, and so are not acknowledged. */
 static bool take(struct tcp_conn *c, struct paste_ref slice)
 {
 	struct tcp *t = c->tcp;
 
 	if (!c->given_up) {
+		if (t->keep == 0)
+			give_way(c);
 		if (!may_keep(c))
 			return false;
 		if (tcp_event_data(c, slice))
@@ -114,7 +130,7 @@ static void hold_early(struct tcp_conn *c, uint32_t seq, const struct paste_ref 
 	t->counters.early++;
 	c->latest_early = seq;
 	for (uint32_t i = 0; i < n; seq += slice[i++].length) {
-		if (c->given_up || !may_keep(c) ||
+		if (c->given_up || !may_keep_early(c) ||
 		    !tcp_hold_early(&t->hold_pool, &c->hold, seq, slice[i], t->buffers_max)) {
 			t->counters.refused_room += !c->given_up;
 			break;

@@ -52,11 +52,13 @@ static int resolve(const char *text, int flags, struct net_address *a, uint16_t 
 
 	if (split(text, host, sizeof(host), &service))
 		return paste_fail(err, -EINVAL, "%s: not an address; write HOST:PORT or [IPV6]:PORT", text);
+	*port = (uint16_t)atoi(service);
+	if (net_address_parse(host, a) == 0)
+		return 0;
 	int rc = getaddrinfo(host[0] ? host : NULL, service, &hints, &found);
 	if (rc)
 		return paste_fail(err, -EINVAL, "%s: %s", text, gai_strerror(rc));
 	from_sockaddr(found->ai_addr, a);
-	*port = (uint16_t)atoi(service);
 	freeaddrinfo(found);
 	return 0;
 }

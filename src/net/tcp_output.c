@@ -423,7 +423,7 @@ static void persist_if_closed(struct tcp_conn *c)
 
 static void tell_writable(struct tcp_conn *c)
 {
-	if (c->want_writable && tcp_conn_unsent(&c->base) < c->tcp->options.limits.send_bytes / 2) {
+	if (c->want_writable && tcp_conn_unsent(&c->base) <= c->tcp->options.limits.send_bytes / 2) {
 		c->want_writable = false;
 		tcp_event_due(c, TCP_DUE_WRITABLE);
 	}

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define EVENTS_MOST 512
+#define KEPT_FREE 64
 
 static const char *const addresses[2][RIG_ENDS] = {{"10.0.0.1", "10.0.0.2"}, {"fd00::1", "fd00::2"}};
 
@@ -65,7 +66,10 @@ static void send_some(struct rig *r, struct rig_stream *s)
 		if (length > s->to_send - s->sent)
 			length = s->to_send - s->sent;
 		struct paste_send piece = {.inline_bytes = bytes, .inline_length = length};
-		if (chance(r, r->o.reference_percent) && paste_buffer_alloc(r->region, &buffer) == 0) {
+		/* Both applications and both stacks share a region: what waits to be sent must not take all
+		 * of it. */
+		if (chance(r, r->o.reference_percent) && paste_buffer_free(r->region) > KEPT_FREE &&
+		    paste_buffer_alloc(r->region, &buffer) == 0) {
 			uint32_t offset = (uint32_t)(rig_random(r) >> 33) % 64;
 			if (length > paste_buffer_size(r->region) - offset)
 				length = paste_buffer_size(r->region) - offset;
@@ -167,6 +171,15 @@ static void handle(struct rig *r, enum rig_ends end, const struct paste_event *e
 	}
 }
 
+static void open_flow(struct rig *r, struct rig_stream *s)
+{
+	s->sent = 0;
+	s->error = 0;
+	s->blocked = s->closed = false;
+	assert_int_equal(paste_stack_connect(r->stack[RIG_CLIENT], r->bound, &s->conn, NULL), 0);
+	paste_conn_set_user(s->conn, s);
+}
+
 static void go_on(struct rig *r, enum rig_ends end, struct rig_stream *s)
 {
 	if (!s->conn || s->closed)
@@ -174,6 +187,9 @@ static void go_on(struct rig *r, enum rig_ends end, struct rig_stream *s)
 	if (s->error) {
 		paste_conn_close(s->conn);
 		s->closed = true;
+		/* Every SYN was lost: again. */
+		if (end == RIG_CLIENT && s->error == -ETIMEDOUT && !s->connected)
+			open_flow(r, s);
 		return;
 	}
 	if (s->paused_until && s->paused_until <= now_us(r)) {
@@ -204,7 +220,7 @@ static uint64_t next_time(struct rig *r)
 			next = us * 1000;
 		for (uint32_t i = 0; i < r->o.flows; i++) {
 			uint64_t until = r->stream[end][i].paused_until;
-			if (until && until * 1000 < next)
+			if (until && !r->stream[end][i].closed && until * 1000 < next)
 				next = until * 1000;
 		}
 	}
@@ -340,8 +356,7 @@ void rig_begin(struct rig *r, const struct rig_options *o)
 		c->seed[1] = s->seed[0] = o->seed * 1000 + i * 2 + 1;
 		c->to_send = s->to_receive = o->bytes[RIG_CLIENT];
 		s->to_send = c->to_receive = o->bytes[RIG_SERVER];
-		assert_int_equal(paste_stack_connect(r->stack[RIG_CLIENT], where, &c->conn, NULL), 0);
-		paste_conn_set_user(c->conn, c);
+		open_flow(r, c);
 	}
 }
 

@@ -3,6 +3,13 @@
 #include "tcp_rig.h"
 
 #define MS 1000000ull
+/* TCP_SEEDS in the environment asks for more. */
+static uint64_t seeds(void)
+{
+	const char *more = getenv("TCP_SEEDS");
+
+	return more ? strtoull(more, NULL, 10) : 100;
+}
 
 static void run(const struct rig_options *o, uint64_t seconds)
 {
@@ -33,7 +40,7 @@ static void streams_in_both_directions(void **state)
 
 static void streams_with_loss_reordering_duplication_and_damage(void **state)
 {
-	for (uint64_t seed = 1; seed <= 40; seed++) {
+	for (uint64_t seed = 1; seed <= 3 * seeds(); seed++) {
 		struct rig_options o = {.seed = seed,
 					.flows = 1 + (uint32_t)seed % 4,
 					.bytes = {60000, 40000},
@@ -53,12 +60,99 @@ static void streams_with_loss_reordering_duplication_and_damage(void **state)
 	}
 }
 
+static struct wire_link bad_link(uint64_t seed)
+{
+	return (struct wire_link){.delay_ns = seed % 5 * MS,
+				  .jitter_ns = 200000,
+				  .lose = (uint32_t)(seed % 7) * 50000,
+				  .lose_run = 1 + (uint32_t)seed % 3,
+				  .duplicate = 30000,
+				  .reorder = 100000,
+				  .reorder_ns = 3 * MS,
+				  .corrupt = 10000};
+}
+
+static void tiny_windows_small_rings_and_few_events_a_turn(void **state)
+{
+	for (uint64_t seed = 1; seed <= seeds(); seed++) {
+		struct rig_options o = {.seed = seed,
+					.flows = 1 + (uint32_t)seed % 5,
+					.bytes = {30000, 20000},
+					.slots = 16,
+					.fragments = 1 + (uint32_t)seed % 3,
+					.max_events = 1 + (uint32_t)seed % 4,
+					.piece_most = 1 + (uint32_t)(seed * 37) % 4000,
+					.reference_percent = 50,
+					.pause_percent = 10,
+					.up = bad_link(seed)};
+		o.tcp.receive_window = 2048 + (uint32_t)seed % 3 * 1000;
+		o.tcp.limits.send_bytes = 3000;
+		o.tcp.nagle = seed & 1;
+		run(&o, 7200);
+	}
+}
+
+static void few_buffers_and_an_application_that_keeps_them(void **state)
+{
+	for (uint64_t seed = 1; seed <= seeds(); seed++) {
+		struct rig_options o = {.seed = seed,
+					.flows = 4,
+					.bytes = {40000, 40000},
+					.slots = 32,
+					.buffers = 256,
+					.piece_most = 2000,
+					.reference_percent = 20,
+					.pause_percent = 5,
+					.hold_percent = 60,
+					.hold_most = 30,
+					.up = bad_link(seed)};
+		run(&o, 7200);
+	}
+}
+
+static void a_clock_that_jumps(void **state)
+{
+	for (uint64_t seed = 1; seed <= seeds(); seed++) {
+		struct rig_options o = {.seed = seed,
+					.flows = 2,
+					.bytes = {50000, 30000},
+					.jump_us = 30000000,
+					.reference_percent = 30,
+					.up = bad_link(seed)};
+		run(&o, 200000);
+	}
+}
+
+static void dribbles_are_copied_together_while_the_application_does_not_read(void **state)
+{
+	struct rig_options o = {
+	    .seed = 5, .flows = 1, .bytes = {6000, 0}, .piece_most = 1, .pause_percent = 20};
+	static struct rig r;
+
+	o.up.delay_ns = 100000;
+	o.tcp.limits.send_bytes = 1; /* a byte a segment */
+	rig_begin(&r, &o);
+	uint32_t most = 0;
+	while (!rig_done(&r)) {
+		rig_step(&r);
+		uint32_t held = rig_stats(&r, RIG_SERVER).held_pieces;
+		most = held > most ? held : most;
+	}
+	assert_true(rig_stats(&r, RIG_SERVER).copied > 100);
+	assert_true(most < 20);
+	rig_end(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_request_and_a_reply_over_both_families),
 	    cmocka_unit_test(streams_in_both_directions),
 	    cmocka_unit_test(streams_with_loss_reordering_duplication_and_damage),
+	    cmocka_unit_test(tiny_windows_small_rings_and_few_events_a_turn),
+	    cmocka_unit_test(few_buffers_and_an_application_that_keeps_them),
+	    cmocka_unit_test(a_clock_that_jumps),
+	    cmocka_unit_test(dribbles_are_copied_together_while_the_application_does_not_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
