@@ -8,7 +8,7 @@ static uint64_t seeds(void)
 {
 	const char *more = getenv("TCP_SEEDS");
 
-	return more ? strtoull(more, NULL, 10) : 100;
+	return more ? strtoull(more, NULL, 10) : 25;
 }
 
 static void run(const struct rig_options *o, uint64_t seconds)
@@ -40,7 +40,7 @@ static void streams_in_both_directions(void **state)
 
 static void streams_with_loss_reordering_duplication_and_damage(void **state)
 {
-	for (uint64_t seed = 1; seed <= 3 * seeds(); seed++) {
+	for (uint64_t seed = 1; seed <= 8 * seeds(); seed++) {
 		struct rig_options o = {.seed = seed,
 					.flows = 1 + (uint32_t)seed % 4,
 					.bytes = {60000, 40000},
