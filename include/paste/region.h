@@ -56,6 +56,9 @@ void paste_ref_put(struct paste_region *r, struct paste_ref ref);
 uint8_t *paste_buffer_data(struct paste_region *r, uint32_t buffer);
 uint8_t *paste_ref_data(struct paste_region *r, struct paste_ref ref);
 
+/* Buffer + 1 follows it in memory and in the same segment: a slice may run on from the one into the other. */
+bool paste_buffer_adjoins_next(const struct paste_region *r, uint32_t buffer);
+
 uint32_t paste_buffer_size(const struct paste_region *r);  /* bytes: 2048 or 4096 */
 uint32_t paste_buffer_count(const struct paste_region *r); /* in all areas */
 uint32_t paste_buffer_free(const struct paste_region *r);  /* that paste_buffer_alloc could still hand out */

@@ -155,6 +155,11 @@ bool paste_buffer_renew(struct paste_region *r, uint32_t b)
 	return true;
 }
 
+bool paste_buffer_adjoins_next(const struct paste_region *r, uint32_t buffer)
+{
+	return ((buffer + 1) & (r->per_segment - 1)) != 0;
+}
+
 void paste_ref_get(struct paste_region *r, struct paste_ref ref)
 {
 	uint32_t last = ref.buffer + ((ref.offset + ref.length - 1u) >> r->buffer_shift);

@@ -150,6 +150,8 @@ static void request_receive(struct sock_conn *c)
 	io_uring_prep_recv_multishot(sqe, c->fd, NULL, 0, 0);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = 0;
+	if (c->sock->receive.bundles)
+		sqe->ioprio |= SOCK_RECV_BUNDLE;
 	io_uring_sqe_set_data64(sqe, sock_tag(c, SOCK_OP_RECEIVE));
 	c->receiving = true;
 }
@@ -238,8 +240,9 @@ static int report_eof(struct sock_conn *c, struct paste_event *event)
 	return 1;
 }
 
-/* A filled buffer: hand it over, or hold it while the connection is paused or older ones are held. */
-static int report_data(struct sock_conn *c, struct paste_ref slice, struct paste_event *event)
+/* A slice: hand it over, or hold it while the connection is paused, older ones are held, or there is no room for
+ * its event. Returns the number of events made, or -ENOMEM. */
+static int report_data(struct sock_conn *c, struct paste_ref slice, struct paste_event *event, int room)
 {
 	struct sock *s = c->sock;
 
@@ -249,7 +252,7 @@ static int report_data(struct sock_conn *c, struct paste_ref slice, struct paste
 	}
 	s->stats.received_slices++;
 	s->stats.received_bytes += slice.length;
-	if (!c->paused && !c->held_head) {
+	if (!c->paused && !c->held_head && room) {
 		*event = (struct paste_event){.type = PASTE_EVENT_DATA, .conn = &c->base, .slice = slice};
 		return 1;
 	}
@@ -257,7 +260,7 @@ static int report_data(struct sock_conn *c, struct paste_ref slice, struct paste
 	struct held *h = held_new(s);
 	if (!h) {
 		paste_ref_put(s->region, slice);
-		return report_error(c, -ENOMEM, event);
+		return -ENOMEM;
 	}
 	*h = (struct held){.slice = slice};
 	if (c->held_tail)
@@ -265,11 +268,36 @@ static int report_data(struct sock_conn *c, struct paste_ref slice, struct paste
 	else
 		c->held_head = h;
 	c->held_tail = h;
+	if (!c->paused)
+		ready_append(c);
 	return 0;
 }
 
-/* A completion of the multishot receive. Returns the number of events made, 0 or 1. */
-int conn_received(struct sock_conn *c, const struct io_uring_cqe *cqe, struct paste_event *event)
+static int report_all(struct sock_conn *c, struct received data, struct paste_event *events, int max)
+{
+	struct sock *s = c->sock;
+	struct paste_ref slice;
+	int n = 0, rc = 0;
+
+	while (receive_next(s, &data, &slice)) {
+		rc = report_data(c, slice, &events[n], max - n);
+		if (rc < 0)
+			break;
+		n += rc;
+	}
+	if (rc >= 0)
+		return n;
+	while (receive_next(s, &data, &slice))
+		paste_ref_put(s->region, slice);
+	/* Memory is wanted only where there is no room for the event, or after a pause: what the error needs then is
+	 * taken from the data before it, which is in vain now. */
+	if (n == max)
+		paste_ref_put(s->region, events[--n].slice);
+	return n + report_error(c, rc, &events[n]);
+}
+
+/* A completion of the multishot receive. Returns the number of events made. */
+int conn_received(struct sock_conn *c, const struct io_uring_cqe *cqe, struct paste_event *event, int max)
 {
 	struct sock *s = c->sock;
 	int result = cqe->res;
@@ -278,13 +306,10 @@ int conn_received(struct sock_conn *c, const struct io_uring_cqe *cqe, struct pa
 		c->receiving = false;
 		conn_attend(c);
 	}
-	if (result > 0) {
-		struct paste_ref slice = {.buffer = receive_take(s, cqe->flags), .length = (uint16_t)result};
-
-		return report_data(c, slice, event);
-	}
+	if (result > 0)
+		return report_all(c, received_of(cqe), event, max);
 	if (cqe->flags & IORING_CQE_F_BUFFER)
-		paste_buffer_put(s->region, receive_take(s, cqe->flags));
+		receive_drop(s, cqe->flags);
 
 	switch (result) {
 	case 0:

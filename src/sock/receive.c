@@ -2,12 +2,17 @@
 /*
  * receive.c - buffers of the region as the provided buffers of multishot receives.
  *
- * Each completion takes one posted buffer whole, however few bytes it holds, so that nothing is ever written
- * beside a slice that was handed over. What was taken is replaced before the next wait. Few posted buffers
- * stay in the cache, many let a burst in; so we begin with few and double when a receive finds none.
+ * Each completion takes posted buffers whole, however few bytes the last one holds, so that nothing is ever
+ * written beside a slice that was handed over. What was taken is replaced before the next wait. Few posted
+ * buffers stay in the cache, many let a burst in; so we begin with few and double when a receive finds none.
+ *
+ * A buffer's id is its place in the ring. Where the kernel receives in bundles (6.10), a completion names the
+ * first of several buffers, and the others stand behind it in the ring. Those that are adjacent in memory
+ * leave here as one slice.
  */
 #include "sock/sock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +20,7 @@
 
 #define RECEIVE_POSTED_AT_FIRST 128
 #define RECEIVE_GROUP 0
+#define NOT_POSTED UINT32_MAX
 
 static uint32_t power_of_two_below(uint32_t n)
 {
@@ -43,16 +49,16 @@ int receive_open(struct sock *s, uint32_t entries, struct paste_error *err)
 				  entries);
 	r->entries = entries;
 	r->target = entries < RECEIVE_POSTED_AT_FIRST ? entries : RECEIVE_POSTED_AT_FIRST;
-	r->buffers = calloc(entries, sizeof(*r->buffers));
-	r->free_ids = calloc(entries, sizeof(*r->free_ids));
+	r->bundles = s->ring.features & SOCK_FEAT_BUNDLE;
+	r->buffers = malloc(entries * sizeof(*r->buffers));
 	/* The ring must be page-aligned; mmap also gives the kernel whole pages to pin. */
 	void *ring = mmap(NULL, entries * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	r->ring = ring == MAP_FAILED ? NULL : ring;
-	if (!r->buffers || !r->free_ids || !r->ring)
+	if (!r->buffers || !r->ring)
 		return paste_fail(err, -ENOMEM, "no memory for %u receive buffer entries", entries);
 	for (uint32_t i = 0; i < entries; i++)
-		r->free_ids[r->free_count++] = (uint16_t)(entries - 1 - i);
+		r->buffers[i] = NOT_POSTED;
 
 	struct io_uring_buf_reg reg = {
 	    .ring_addr = (uintptr_t)ring, .ring_entries = entries, .bgid = RECEIVE_GROUP};
@@ -73,18 +79,13 @@ void receive_close(struct sock *s)
 	struct receive_ring *r = &s->receive;
 
 	if (r->ring) {
-		bool is_free[32768] = {false};
-
 		io_uring_unregister_buf_ring(&s->ring, RECEIVE_GROUP);
-		for (uint32_t i = 0; i < r->free_count; i++)
-			is_free[r->free_ids[i]] = true;
-		for (uint32_t id = 0; id < r->entries; id++)
-			if (!is_free[id])
-				paste_buffer_put(s->region, r->buffers[id]);
+		for (uint32_t at = 0; at < r->entries; at++)
+			if (r->buffers[at] != NOT_POSTED)
+				paste_buffer_put(s->region, r->buffers[at]);
 		munmap(r->ring, r->entries * sizeof(struct io_uring_buf));
 	}
 	free(r->buffers);
-	free(r->free_ids);
 }
 
 /* Let connections that wait for buffers try again, no more of them than there are buffers. */
@@ -111,11 +112,15 @@ void receive_refill(struct sock *s)
 	if (r->ran_empty && r->target < r->entries)
 		r->target *= 2;
 	r->ran_empty = false;
-	while (r->posted < r->target && paste_buffer_alloc(s->region, &buffer) == 0) {
-		uint16_t id = r->free_ids[--r->free_count];
+	while (r->posted < r->target) {
+		uint16_t at = (uint16_t)((r->ring->tail + added) & mask);
 
-		r->buffers[id] = buffer;
-		io_uring_buf_ring_add(r->ring, paste_buffer_data(s->region, buffer), size, id, mask, added++);
+		/* Completions may come in another order than the buffers were filled in: the next place is then
+		 * free in the kernel's eyes, and we have not heard of what is in it. */
+		if (r->buffers[at] != NOT_POSTED || paste_buffer_alloc(s->region, &buffer))
+			break;
+		r->buffers[at] = buffer;
+		io_uring_buf_ring_add(r->ring, paste_buffer_data(s->region, buffer), size, at, mask, added++);
 		r->posted++;
 	}
 	if (added)
@@ -129,15 +134,43 @@ void receive_refill(struct sock *s)
 	r->short_of = short_of;
 }
 
-/* The region's buffer that a completion filled; its user count is the caller's. */
-uint32_t receive_take(struct sock *s, uint32_t cqe_flags)
+static uint32_t take(struct receive_ring *r, uint32_t at)
+{
+	uint32_t buffer = r->buffers[at];
+
+	assert(buffer != NOT_POSTED);
+	r->buffers[at] = NOT_POSTED;
+	r->posted--;
+	return buffer;
+}
+
+bool receive_next(struct sock *s, struct received *d, struct paste_ref *slice)
 {
 	struct receive_ring *r = &s->receive;
-	uint16_t id = (uint16_t)(cqe_flags >> IORING_CQE_BUFFER_SHIFT);
+	uint32_t size = paste_buffer_size(s->region), mask = r->entries - 1;
 
-	r->posted--;
-	r->free_ids[r->free_count++] = id;
-	return r->buffers[id];
+	if (!d->left)
+		return false;
+	uint32_t buffer = take(r, d->at), last = buffer;
+	uint32_t length = d->left < size ? d->left : size;
+	d->left -= length;
+	d->at = (d->at + 1) & mask;
+	*slice = (struct paste_ref){.buffer = buffer, .length = (uint16_t)length};
+	/* A full buffer, and the one behind it in the ring is the one behind it in memory. */
+	while (d->left && slice->length + size <= UINT16_MAX && r->buffers[d->at] == last + 1 &&
+	       paste_buffer_adjoins_next(s->region, last)) {
+		last = take(r, d->at);
+		length = d->left < size ? d->left : size;
+		slice->length = (uint16_t)(slice->length + length);
+		d->left -= length;
+		d->at = (d->at + 1) & mask;
+	}
+	return true;
+}
+
+void receive_drop(struct sock *s, uint32_t cqe_flags)
+{
+	paste_buffer_put(s->region, take(&s->receive, cqe_flags >> IORING_CQE_BUFFER_SHIFT));
 }
 
 /* A receive found the ring empty. */

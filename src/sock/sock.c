@@ -87,7 +87,8 @@ static void make_requests(struct sock *s)
 		watch_work(s);
 }
 
-static int complete(struct sock *s, const struct io_uring_cqe *cqe, struct paste_event *event)
+/* Returns how many events came of it, at most `max`, which is at least 1. */
+static int complete(struct sock *s, const struct io_uring_cqe *cqe, struct paste_event *event, int max)
 {
 	void *owner = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)SOCK_OP_MASK);
 	struct sock_conn *c = owner;
@@ -95,7 +96,7 @@ static int complete(struct sock *s, const struct io_uring_cqe *cqe, struct paste
 
 	switch ((enum sock_op)(cqe->user_data & SOCK_OP_MASK)) {
 	case SOCK_OP_RECEIVE:
-		return conn_received(c, cqe, event);
+		return conn_received(c, cqe, event, max);
 	case SOCK_OP_SEND:
 		return conn_sent(c, cqe->res, event);
 	case SOCK_OP_CANCEL:
@@ -127,7 +128,7 @@ static int reap(struct sock *s, struct paste_event *events, int max)
 	io_uring_for_each_cqe(&s->ring, head, cqe)
 	{
 		seen++;
-		n += complete(s, cqe, &events[n]);
+		n += complete(s, cqe, &events[n], max - n);
 		if (n == max)
 			break;
 	}

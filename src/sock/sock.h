@@ -133,19 +133,33 @@ struct sock_watch {
 	uint64_t cookie;
 };
 
-/* The provided-buffer ring: io_uring takes the next posted buffer for each piece that it receives. A buffer
- * id names a place in `buffers`, which knows the region's buffer that is posted there. */
+/* Newer than Debian 12's headers (6.10): one receive fills several provided buffers. Found by the ring's
+ * features. */
+#define SOCK_FEAT_BUNDLE (1u << 14)
+#define SOCK_RECV_BUNDLE (1u << 4)
+
+/* The provided-buffer ring: io_uring takes the next posted buffers for each piece that it receives. */
 struct receive_ring {
 	struct io_uring_buf_ring *ring;
 	uint32_t entries;
 	uint32_t target; /* buffers to keep posted: grows when receiving starves, up to entries */
 	uint32_t posted;
+	bool bundles;      /* the kernel fills several for one completion */
 	bool ran_empty;    /* since the last refill */
 	bool short_of;     /* connections wait, and the region has no buffer for them */
-	uint32_t *buffers; /* by buffer id */
-	uint16_t *free_ids;
-	uint32_t free_count;
+	uint32_t *buffers; /* the region's, by place in the ring, which is the buffer's id */
 };
+
+/* What a completion has brought and receive_next() has not yet taken. */
+struct received {
+	uint32_t at;   /* place in the ring */
+	uint32_t left; /* bytes */
+};
+
+static inline struct received received_of(const struct io_uring_cqe *cqe)
+{
+	return (struct received){cqe->flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)cqe->res};
+}
 
 struct sock {
 	struct paste_stack base;
@@ -196,7 +210,7 @@ extern const struct paste_stack_ops sock_ops;
 struct sock_conn *conn_new(struct sock *s, int fd);
 void conn_attend(struct sock_conn *c); /* put it on the work list */
 void conn_work(struct sock_conn *c);
-int conn_received(struct sock_conn *c, const struct io_uring_cqe *cqe, struct paste_event *event);
+int conn_received(struct sock_conn *c, const struct io_uring_cqe *cqe, struct paste_event *events, int max);
 int conn_sent(struct sock_conn *c, int result, struct paste_event *event);
 int conn_deliver_held(struct sock *s, struct paste_event *events, int max);
 void conn_expire(struct sock *s, int64_t now);
@@ -221,7 +235,9 @@ void tx_pool_close(struct sock *s);
 int receive_open(struct sock *s, uint32_t entries, struct paste_error *err);
 void receive_close(struct sock *s);
 void receive_refill(struct sock *s);
-uint32_t receive_take(struct sock *s, uint32_t cqe_flags);
+/* The next slice of a completion, with user counts that are the caller's now. False: that was all. */
+bool receive_next(struct sock *s, struct received *d, struct paste_ref *slice);
+void receive_drop(struct sock *s, uint32_t cqe_flags); /* a buffer that a completion took and left empty */
 void receive_starved(struct sock *s);
 
 /* listen_unix.c: the path of "unix:PATH", or NULL; listening there; its file is to go. */

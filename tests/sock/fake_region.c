@@ -100,6 +100,11 @@ static uint32_t last_buffer(const struct paste_region *r, struct paste_ref ref)
 	return ref.buffer + ((uint32_t)ref.offset + ref.length - 1) / r->size;
 }
 
+bool paste_buffer_adjoins_next(const struct paste_region *r, uint32_t buffer)
+{
+	return buffer + 1 < paste_buffer_count(r);
+}
+
 void paste_ref_get(struct paste_region *r, struct paste_ref ref)
 {
 	for (uint32_t b = ref.buffer; b <= last_buffer(r, ref); b++)

@@ -106,6 +106,42 @@ static void each_completion_has_a_buffer_of_its_own(void **state)
 	server_end(&s);
 }
 
+/* What lies in the socket when it is looked at comes in slices over adjacent buffers where the kernel bundles, a
+ * buffer at a time where it does not; either way whole, in order, and with no more events than there is room for. */
+static void much_at_once_comes_in_order_however_few_events_are_taken(void **state)
+{
+	enum { BYTES = 90000 };
+	struct paste_stack_limits limits = {.receive_buffers = 64};
+	struct server s = server_begin(256, &limits);
+	int fd = client_connect(s.port);
+	static uint8_t bytes[BYTES];
+	uint64_t at = 0, slices = 0;
+
+	for (uint64_t i = 0; i < BYTES; i++)
+		bytes[i] = pattern(i);
+	server_expect(&s, PASTE_EVENT_ACCEPT);
+	client_send(fd, bytes, BYTES);
+	while (at < BYTES) {
+		struct paste_event e;
+
+		if (!server_poll(&s, &e, 1, 1000000))
+			continue;
+		assert_int_equal(e.type, PASTE_EVENT_DATA);
+		assert_int_equal(e.slice.offset, 0);
+		assert_memory_equal(paste_ref_data(s.region, e.slice), bytes + at, e.slice.length);
+		at += e.slice.length;
+		slices++;
+		paste_ref_put(s.region, e.slice);
+	}
+	assert_int_equal(at, BYTES);
+	assert_true(slices >= BYTES / UINT16_MAX);
+	shutdown(fd, SHUT_WR);
+	paste_conn_close(server_expect(&s, PASTE_EVENT_EOF).conn);
+	close(fd);
+	server_until_empty(&s);
+	server_end(&s);
+}
+
 static void a_half_closed_peer_is_still_answered(void **state)
 {
 	struct server s = server_begin(256, NULL);
@@ -767,6 +803,7 @@ int main(void)
 	    cmocka_unit_test(bytes_go_both_ways),
 	    cmocka_unit_test(a_received_slice_can_be_sent_back),
 	    cmocka_unit_test(each_completion_has_a_buffer_of_its_own),
+	    cmocka_unit_test(much_at_once_comes_in_order_however_few_events_are_taken),
 	    cmocka_unit_test(a_half_closed_peer_is_still_answered),
 	    cmocka_unit_test(a_reset_is_an_error),
 	    cmocka_unit_test(a_reset_while_sending_puts_what_was_queued),
