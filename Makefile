@@ -44,7 +44,7 @@ check:
 	@scripts/check
 
 bench:
-	@scripts/deps build
+	@scripts/deps build bench
 	@$(MAKE) --no-print-directory all
 	@bench/run
 
