@@ -168,7 +168,8 @@ static uint32_t take_answers(struct client *c, uint32_t done)
 		const uint8_t *p = c->b.memory + d->addr;
 		uint32_t i = (uint32_t)(p[36] << 8 | p[37]) - CLIENT_PORT;
 		fill->address[fill->mine++ & fill->mask] = d->addr & ~2047ull;
-		if (i >= OUTSTANDING || !c->sent_at[i])
+		/* Not ours, or the second answer to what was asked again. */
+		if (i >= OUTSTANDING || !c->sent_at[i] || c->sent_at[i] > now)
 			continue;
 		if (done + answers < questions)
 			c->latency[done + answers] = (double)(now - c->sent_at[i]) / 1e3;
