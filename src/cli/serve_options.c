@@ -30,6 +30,8 @@ static int parse(int argc, char **argv, struct serve_options *o)
 	    {"http", required_argument, NULL, 'a'},
 	    {"public", no_argument, NULL, 'p'},
 	    {"max-body", required_argument, NULL, 'm'},
+	    {"idle-timeout", required_argument, NULL, 'i'},
+	    {"request-timeout", required_argument, NULL, 'r'},
 	    {"spin", no_argument, NULL, 's'},
 	    {"connections", required_argument, NULL, 'c'},
 	    {"hugepages", no_argument, NULL, 'h'},

@@ -114,6 +114,8 @@ static void write_service(FILE *f, const struct service *s)
 	     "room.",
 	     s->stats.stalled},
 	    {"http_waited_room_total", "counter", "Bodies that waited for room.", s->stats.waited_room},
+	    {"http_timed_out_total", "counter",
+	     "Connections ended because a request, or taking its reply, took too long.", s->stats.timed_out},
 	    {"medium_failed", "gauge", "1 when the medium has failed and nothing is stored any more.",
 	     s->rounds->error != 0},
 	};

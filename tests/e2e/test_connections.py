@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How requests arrive: many in one write, one in many writes, from thousands of connections at once."""
+import contextlib
 import os
 import resource
 import socket
+import threading
 import time
 import unittest
 
@@ -144,6 +146,77 @@ class Limited(unittest.TestCase):
                 for c in clients:
                     self.assertEqual(c.ask('GET', '/kv/0').status, 200)
                     c.close()
+
+
+class Patience(unittest.TestCase):
+    def test_idle_and_slow_clients_are_ended_in_time(self):
+        with folder_on('shm') as folder:
+            region = create(PST, folder / 'region', '16M')
+            options = ('--idle-timeout', 3, '--request-timeout', 1)
+            with Service(PST, region, *options) as service, service.client() as idle, service.client() as slow, \
+                    service.client() as body:
+                began = time.monotonic()
+                slow.send(b'GET /kv/a HTTP/1.1\r\n')
+                body.send(b'PUT /kv/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n')
+                for n in range(8):  # a little at a time does not help
+                    with contextlib.suppress(ConnectionError):
+                        slow.send(b'X: y\r\n')
+                        body.send(b'x')
+                    time.sleep(.1)
+                self.assertEqual(slow.reply().status, 408)
+                self.assertEqual(body.reply().status, 408)
+                self.assertTrue(slow.is_closed() and body.is_closed())
+                self.assertGreater(time.monotonic() - began, 1)
+                self.assertTrue(idle.is_closed())
+                self.assertGreater(time.monotonic() - began, 3)
+                self.assertEqual(service.metrics()['paste_http_timed_out_total'], 2)
+
+    def test_small_requests_pass_by_large_bodies(self):
+        size = 12 << 20
+        with folder_on('shm') as folder:
+            region = create(PST, folder / 'region', '256M')
+            with Service(PST, region) as service, service.client() as small:
+                large = [service.client() for _ in range(4)]
+                sent = [threading.Thread(target=c.send, args=(request('PUT', f'/kv/{n}', bytes(size)),))
+                        for n, c in enumerate(large)]
+                for thread in sent:
+                    thread.start()
+                asked = 0
+                while asked < 50 or any(thread.is_alive() for thread in sent):
+                    began = time.monotonic()
+                    self.assertEqual(small.ask('GET', '/kv/none').status, 404)
+                    self.assertLess(time.monotonic() - began, 2)  # of a loaded machine
+                    asked += 1
+                for c, thread in zip(large, sent):
+                    thread.join()
+                    self.assertEqual(c.reply().status, 201)
+                    c.close()
+
+    def test_ten_thousand_idle_connections_cost_little(self):
+        connections = 10000
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < connections + 200:
+            self.skipTest(f'the limit of open files is {hard}')
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        clients = []
+        try:
+            with folder_on('shm') as folder:
+                region = create(PST, folder / 'region', '64M')
+                with Service(PST, region, '--connections', connections + 10) as service, service.client() as other:
+                    before = service.memory()
+                    for _ in range(connections):
+                        clients.append(socket.create_connection(('127.0.0.1', service.port)))
+                    for c in clients:
+                        c.sendall(request('GET', '/kv/none'))
+                        c.recv(1000)
+                    self.assertLess((service.memory() - before) / connections, 1024)
+                    self.assertEqual(other.ask('PUT', '/kv/a', b'x').status, 201)
+                    for c in clients:
+                        c.close()
+        finally:
+            for c in clients:
+                c.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 if __name__ == '__main__':
