@@ -32,11 +32,15 @@ static char *run(const uint8_t *bytes, size_t n, struct choices choices)
 	struct paste_region *region = fake_region_new(256, 2048);
 	struct paste_store *store = fake_store_new(region);
 	struct paste_stack *stack = fake_stack_new(region);
-	struct service_options options = {.stack = stack, .store = store, .max_body = 20000};
+	struct service_options options = {.stack = stack,
+					  .store = store,
+					  .max_body = 20000,
+					  .idle_us = SERVICE_NEVER,
+					  .request_us = SERVICE_NEVER};
 	struct service_time now = {.monotonic_us = 1, .unix_ms = 784111777000};
 	struct paste_event events[SERVICE_BATCH];
 	struct service *service;
-	int count;
+	int count, waits = 0;
 
 	if (service_open(&options, &service, NULL))
 		abort();
@@ -49,7 +53,8 @@ static char *run(const uint8_t *bytes, size_t n, struct choices choices)
 	fake_client_takes(c, !choices.blocked);
 	do {
 		count = paste_stack_poll(stack, events, SERVICE_BATCH, 0);
-		service_turn(service, now, events, count);
+		if (service_turn(service, now, events, count) == SERVICE_AT_ONCE)
+			count = 1;
 		if (!count && choices.blocked) {
 			fake_client_takes(c, true);
 			choices.blocked = false;
@@ -57,6 +62,9 @@ static char *run(const uint8_t *bytes, size_t n, struct choices choices)
 		} else if (!count && choices.hold) {
 			fake_store_hold_rounds(store, false);
 			choices.hold = false;
+			count = 1;
+		} else if (!count && !fake_client_is_closed(c) && waits++ < 1000) { /* it follows streams */
+			now.monotonic_us += INT64_C(3601000000);
 			count = 1;
 		}
 	} while (count);
@@ -81,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *cut = run(data + 2, size - 2, choices), *whole = run(data + 2, size - 2, (struct choices){0});
 
 	/* 100 Continue is sent only if the body is not there yet, and counters differ: leave those out. */
-	if (!strstr(cut, "100 Continue") && !strstr(whole, "paste_") && strcmp(cut, whole)) {
+	if (!strstr(cut, "100 Continue") && !memmem(data, size, "/metrics", 8) && strcmp(cut, whole)) {
 		fprintf(stderr, "cut:\n%s\nwhole:\n%s\n", cut, whole);
 		abort();
 	}
