@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The system calls of a service that serves. The list was found by running the tests under strace and with a
+ * The system calls of a service that serves. The list was found by running the tests with a
  * filter that tells what it refuses; the reasons stand beside it.
  */
 #include <errno.h>
