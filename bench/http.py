@@ -6,6 +6,7 @@
 measured in turns (pst, baseline, pst, baseline ...) on a fresh region and log each, and the median is told. Servers:
 
     pst       pst serve
+    xdp       pst serve --xdp: our own TCP on packet buffers, instead of the kernel's
     classic   epoll, read, the same parser, record, checksum and index; memcpy into a log, one flush a round of sockets
     request   the same, one flush a request
     memory    the same, no flush: what the rest costs
@@ -14,6 +15,11 @@ measured in turns (pst, baseline, pst, baseline ...) on a fresh region and log e
 
 `bound by` says who was: server (its core is full and the client's is not), client, or latency (neither is: too few
 requests are under way). Only points bound by the server tell the cost of a server; the others are told, not judged.
+A server that spins is always busy: there `server` only means that the client was not full.
+
+Points with `our client` are driven by `pst bench --xdp`: a client over the kernel's TCP costs about as much as a fast
+server, and then shows the client. Points with the server `xdp` need root and namespaces.
+
 --full takes all sizes, connections and mixes: some 40 minutes. --only keeps the points whose name has the TEXT.
 """
 import argparse
@@ -39,23 +45,28 @@ NO_WORSE = 1.03       # what two runs of the same program differ by
 
 
 class Point:
-    def __init__(self, medium, mix, size, connections, spin, servers):
+    def __init__(self, medium, mix, size, connections, spin, servers, our_client=False):
         self.medium, self.mix, self.size, self.connections = medium, mix, size, connections
-        self.spin, self.servers = spin, servers
+        self.spin, self.servers, self.our_client = spin, servers, our_client
 
     def name(self):
         return (f"{self.medium} {self.mix} {self.size} x{self.connections} "
-                f"{'spinning' if self.spin else 'blocking'}")
+                f"{'spinning' if self.spin else 'blocking'}{', our client' if self.our_client else ''}")
+
+    def needs_interfaces(self):
+        return self.our_client or "xdp" in self.servers
 
 
 def points(full):
     """What is measured. The short list has every kind of thing once."""
     both, more = ["pst", "classic"], ["pst", "classic", "request", "memory", "bare", "nothing"]
+    for our_client in True, False:
+        for connections in (1, 25, 100, 1000) if full else (1, 100):
+            for size in (64, 1280, 16384) if full else (1280,):
+                yield Point("shm", "POST", size, connections, True, ["xdp", "pst", "classic"], our_client)
     if not full:
         for size in 64, 1280, 16384:
             yield Point("shm", "POST", size, 100, False, more if size == 1280 else both)
-        yield Point("shm", "POST", 1280, 100, True, both)
-        yield Point("shm", "POST", 1280, 1, True, both)
         yield Point("shm", "POST", 1280, 1000, False, both)
         yield Point("shm", "GET", 1280, 100, False, both)
         yield Point("shm", "50/50", 1280, 100, False, both)
@@ -94,11 +105,13 @@ def start(net, p, kind, size):
     if kit.free_bytes(directory) < size * 1.2:
         os.rmdir(directory)
         raise RuntimeError(f"no room for {size >> 20} MiB in {directory}")
-    if kind == "pst":
+    if kind in ("pst", "xdp"):
         kit.client([kit.PST, "create", path, "--size", size])
         command = [kit.PST, "serve", path, "--http", f"{net.address}:8080", *spin]
         if net.server_ns is not None:
             command.append("--public")
+        if kind == "xdp":
+            command += ["--xdp", net.server_interface]
     else:
         command = [kit.BASELINE, path, "--size", size, "--http", f"{net.address}:8080", *CLASSIC[kind], *spin]
     return kit.Server(net, command, directory=directory)
@@ -110,6 +123,8 @@ def measure(net, p, kind, seconds):
                "--keys", KEYS, "--warmup", seconds / 8]
     if p.mix != "POST":
         options.append("--fill")
+    if p.our_client:
+        options += ["--xdp", net.client_interface]
     with start(net, p, kind, size) as server:
         out = kit.pst_bench(server, f"http://{net.address}:8080", *options)
     if out["full"] or out["errors"] or out["missing"]:
@@ -154,6 +169,10 @@ def row_of(p, kind, m):
 
 def judge(p, result):
     """The bounds at this point: CPU at 100 connections, rate and p99 everywhere."""
+    if "xdp" in result:
+        yield from judge_xdp(p, result["xdp"], result["classic"])
+    if p.our_client:
+        return
     ours, theirs = result["pst"], result["classic"]
     bound = {kind: kit.bottleneck(m["busy"], m["client"], p.connections) for kind, m in result.items()}
     if p.connections == 100 and not p.spin:
@@ -161,6 +180,17 @@ def judge(p, result):
     if "client" not in (bound["pst"], bound["classic"]):
         yield kit.at_least(f"{p.name()}: requests/s / classic's", ours["rate"] / theirs["rate"], round(1 / NO_WORSE, 2))
         yield kit.at_most(f"{p.name()}: p99 / classic's", ours["p99"] / theirs["p99"], NO_WORSE)
+
+
+def judge_xdp(p, ours, theirs):
+    """Our own TCP beside the classical server over the kernel's, under the same client."""
+    if p.size != 1280:
+        return
+    if p.connections == 1:
+        yield kit.at_most(f"{p.name()}: xdp's p50 / classic's", ours["p50"] / theirs["p50"], 0.75)
+    if p.connections == 100:
+        yield kit.at_least(f"{p.name()}: xdp's requests/s / classic's", ours["rate"] / theirs["rate"],
+                           2.0 if p.our_client else 1.3)
 
 
 def main():
@@ -177,6 +207,9 @@ def main():
              + ("" if kit.cores() > 1 else "; ONE core only: nothing here can be compared")]
     for p in points(o.full):
         if o.only not in p.name():
+            continue
+        if p.needs_interfaces() and net.server_ns is None:
+            notes.append(f"{p.name()}: needs root and namespaces")
             continue
         kit.say(f"  {p.name()}")
         try:

@@ -43,6 +43,7 @@ class Net:
 
     def __init__(self):
         self.server_ns = None
+        self.client_interface, self.server_interface = "pst0", "pst1"
         self.address, self.name = "127.0.0.1", "loopback"
         if os.geteuid() != 0 or not shutil.which("ip"):
             return
