@@ -167,14 +167,9 @@ static int refuse_public(const char *option, const char *value)
 }
 
 /* What goes over loopback never passes the interface: it stays with the kernel. */
-static int choose_http_transport(struct serve_options *o)
+static void choose_http_transport(struct serve_options *o)
 {
 	o->http_xdp = o->xdp && o->http && strncmp(o->http, "unix:", 5) != 0 && !only_loopback(o->http);
-	if (o->http_xdp && o->udp_n)
-		return cli_usage("serve",
-				 "--xdp serves either --udp or --http at an address of the interface; "
-				 "let --http listen on loopback");
-	return CLI_OK;
 }
 
 static int check_loopback(const struct serve_options *o)
@@ -202,8 +197,6 @@ int serve_parse_options(int argc, char **argv, struct serve_options *o)
 		return status;
 	if (strcmp(o->http, "none") == 0)
 		o->http = NULL;
-	status = choose_http_transport(o);
-	if (status != CLI_OK)
-		return status;
+	choose_http_transport(o);
 	return o->is_public ? CLI_OK : check_loopback(o);
 }

@@ -128,7 +128,7 @@ int serve_run(struct serve *o)
 
 	for (;;) {
 		int n = 0;
-		if (datagrams == 0 || ++without_poll == TURNS_WITHOUT_POLL) {
+		if (datagrams == 0 || o->udp.with_stack || ++without_poll == TURNS_WITHOUT_POLL) {
 			without_poll = 0;
 			n = paste_stack_poll(o->stack, events, SERVICE_BATCH, o->options.spin ? 0 : sleep_us);
 		}
@@ -165,7 +165,9 @@ int serve_run(struct serve *o)
 		int more = 0;
 		if (!o->options.spin || !idle || empty % IDLE_SPINS == 0)
 			more = maintain(o, idle);
-		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0 : soon || o->draining ? SERVICE_SOON_US : BLOCK_US;
+		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0
+			   : soon || o->draining || serve_udp_waits(&o->udp)          ? SERVICE_SOON_US
+										      : BLOCK_US;
 		int64_t scrub_at = serve_scrub(o, now.monotonic_us);
 		if (scrub_at < now.monotonic_us + sleep_us)
 			sleep_us = scrub_at > now.monotonic_us ? scrub_at - now.monotonic_us : 0;

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/logfmt.h"
 #include "cli/serve_run.h"
+#include "net/tcp_stack.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -64,6 +65,11 @@ static int listen_udp(struct serve *o, struct paste_error *err)
 	    .region = paste_store_region(o->store),
 	    .rounds = &o->rounds,
 	};
+
+	if (o->options.http_xdp) {
+		open.stack_port = o->tcp_port;
+		open.stack_net = tcp_net(o->stack);
+	}
 	int rc = serve_udp_open(&o->udp, &open, err);
 
 	/* A loop that never sleeps looks by itself. */

@@ -126,42 +126,125 @@ static int make_rules(const struct serve_udp_options *what, struct paste_xdp_rul
 	return 1;
 }
 
-static int open_interface(struct serve_udp *u, const struct serve_udp_open *o, struct paste_error *err)
+static void tell_bound(struct serve_udp *u, const struct serve_udp_open *o,
+		       const struct serve_udp_options *what)
 {
-	const struct serve_udp_options *what = &o->services[0];
-	struct paste_xdp_rule rule[2];
-	struct xdp_interface interface;
-	struct net_address address;
 	char bound[sizeof(what->host) + 64];
 
-	if (o->n > 1)
-		return paste_fail(err, -EINVAL, "--xdp takes one --udp service");
-	if (what->port == 0)
-		return paste_fail(err, -EINVAL, "%s: with --xdp the port is 1 to 65535", what->text);
-	int rules = make_rules(what, rule, &address, err);
-	if (rules < 0)
-		return rules;
-	int rc = xdp_interface_find(o->interface, &interface, err);
-	if (rc < 0)
-		return rc;
-	struct paste_xdp_options xdp = {.ifname = o->interface, .rules = rule, .rules_n = (uint32_t)rules};
-	rc = paste_xdp_open(o->region, &xdp, &u->port, err);
-	if (rc < 0)
-		return rc;
-	struct udp_options udp = {
-	    .port = u->port,
-	    .udp_port = what->port,
-	    .addresses = &address,
-	    .n_addresses = rules == 1,
-	    .bare_sums = o->bare_sums || strcmp(interface.driver, "veth") == 0,
-	};
-	rc = udp_datagrams_open(&udp, &u->of[0].datagrams, err);
-	if (rc < 0)
-		return rc;
 	snprintf(bound, sizeof(bound), "%s%s%s:%u", o->interface, what->host[0] ? "/" : "", what->host,
 		 what->port);
 	add_bound(u, bound);
-	return add_service(u, o, what, err);
+}
+
+/* Steered to a service: one rule, or two. */
+struct wanted {
+	struct paste_xdp_rule rule[2];
+	int rules;
+	struct net_address address; /* if there is one rule */
+};
+
+static int want(const struct serve_udp_open *o, struct wanted *wanted, struct paste_error *err)
+{
+	for (uint32_t i = 0; i < o->n; i++) {
+		struct wanted *w = &wanted[i];
+
+		if (o->services[i].port == 0)
+			return paste_fail(err, -EINVAL, "%s: with --xdp the port is 1 to 65535",
+					  o->services[i].text);
+		w->rules = make_rules(&o->services[i], w->rule, &w->address, err);
+		if (w->rules < 0)
+			return w->rules;
+	}
+	return 0;
+}
+
+static int open_port(struct serve_udp *u, const struct serve_udp_open *o, const struct wanted *wanted,
+		     bool *bare_sums, struct paste_error *err)
+{
+	struct paste_xdp_rule rule[2 * SERVE_UDP_MOST];
+	struct paste_xdp_options xdp = {.ifname = o->interface, .rules = rule};
+	struct xdp_interface interface;
+	int rc = xdp_interface_find(o->interface, &interface, err);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < o->n; i++) {
+		for (int k = 0; k < wanted[i].rules; k++)
+			rule[xdp.rules_n++] = wanted[i].rule[k];
+	}
+	*bare_sums = o->bare_sums || strcmp(interface.driver, "veth") == 0;
+	return paste_xdp_open(o->region, &xdp, &u->port, err);
+}
+
+/* One service has the rings to itself. */
+static int open_alone(struct serve_udp *u, const struct serve_udp_open *o, const struct wanted *wanted,
+		      bool bare_sums, struct paste_error *err)
+{
+	struct udp_options udp = {
+	    .port = u->port,
+	    .udp_port = o->services[0].port,
+	    .addresses = &wanted->address,
+	    .n_addresses = wanted->rules == 1,
+	    .bare_sums = bare_sums,
+	};
+	int rc = udp_datagrams_open(&udp, &u->of[0].datagrams, err);
+
+	if (rc < 0)
+		return rc;
+	tell_bound(u, o, &o->services[0]);
+	return add_service(u, o, &o->services[0], err);
+}
+
+static int open_shared(struct serve_udp *u, const struct serve_udp_open *o, const struct wanted *wanted,
+		       struct paste_error *err)
+{
+	int rc = udp_shared_open(u->net ? u->net : o->stack_net, !u->with_stack, &u->shared, err);
+
+	for (uint32_t i = 0; i < o->n && rc == 0; i++) {
+		const struct net_address *address = wanted[i].rules == 1 ? &wanted[i].address : NULL;
+		rc = udp_shared_port(u->shared, address, o->services[i].port, &u->of[u->n].datagrams, err);
+		if (rc < 0)
+			return rc;
+		tell_bound(u, o, &o->services[i]);
+		rc = add_service(u, o, &o->services[i], err);
+	}
+	return rc;
+}
+
+static int open_with_stack(struct serve_udp *u, const struct serve_udp_open *o, const struct wanted *wanted,
+			   struct paste_error *err)
+{
+	u->with_stack = true;
+	int rc = open_shared(u, o, wanted, err);
+	for (uint32_t i = 0; i < o->n && rc == 0; i++) {
+		for (int k = 0; k < wanted[i].rules && rc == 0; k++) {
+			rc = paste_xdp_take(o->stack_port, &wanted[i].rule[k]);
+			if (rc < 0)
+				paste_fail(err, rc, "%s: cannot be steered here: %s", o->services[i].text,
+					   strerror(-rc));
+		}
+	}
+	return rc;
+}
+
+static int open_interface(struct serve_udp *u, const struct serve_udp_open *o, struct paste_error *err)
+{
+	struct wanted wanted[SERVE_UDP_MOST];
+	struct net_options net = {.port = NULL};
+	int rc = want(o, wanted, err);
+
+	if (rc < 0)
+		return rc;
+	if (o->stack_net)
+		return open_with_stack(u, o, wanted, err);
+	rc = open_port(u, o, wanted, &net.bare_sums, err);
+	if (rc < 0)
+		return rc;
+	if (o->n == 1)
+		return open_alone(u, o, wanted, net.bare_sums, err);
+	net.port = u->port;
+	rc = net_open(&net, &u->net, err);
+	return rc < 0 ? rc : open_shared(u, o, wanted, err);
 }
 
 int serve_udp_open(struct serve_udp *u, const struct serve_udp_open *o, struct paste_error *err)
@@ -182,20 +265,24 @@ void serve_udp_close(struct serve_udp *u)
 		udp_service_close(u->of[i].service);
 		paste_datagrams_close(u->of[i].datagrams);
 	}
+	udp_shared_close(u->shared);
+	net_close(u->net);
 	paste_port_close(u->port);
 	*u = (struct serve_udp){.n = 0};
 }
 
 int serve_udp_watch(struct serve_udp *u, struct paste_stack *stack, uint64_t cookie)
 {
+	/* Those that share a port have one descriptor, and the stack's own is waited for in any case. */
+	uint32_t n = u->with_stack ? 0 : u->shared ? 1 : u->n;
 	int rc = 0;
 
-	for (uint32_t i = 0; i < u->n && rc == 0; i++)
+	for (uint32_t i = 0; i < n && rc == 0; i++)
 		rc = paste_stack_watch(stack, paste_datagrams_fd(u->of[i].datagrams), cookie);
 	return rc;
 }
 
-int serve_udp_take(struct serve_udp *u)
+static int take_once(struct serve_udp *u)
 {
 	int sum = 0;
 
@@ -204,6 +291,25 @@ int serve_udp_take(struct serve_udp *u)
 		if (n < 0)
 			return n;
 		sum += n;
+	}
+	return sum;
+}
+
+bool serve_udp_waits(const struct serve_udp *u)
+{
+	return u->shared && udp_shared_waiting(u->shared) > 0;
+}
+
+/* What one of several services received for another is taken in the same turn, as is more than a batch. */
+#define TAKES_A_TURN 8
+
+int serve_udp_take(struct serve_udp *u)
+{
+	int sum = take_once(u);
+
+	for (int i = 1; i < TAKES_A_TURN && sum >= 0 && serve_udp_waits(u); i++) {
+		int n = take_once(u);
+		sum = n < 0 ? n : sum + n;
 	}
 	return sum;
 }

@@ -13,6 +13,7 @@
 #include "paste/datagram.h"
 #include "paste/port.h"
 #include "paste/stack.h"
+#include "net/udp_shared.h"
 #include "serve/rounds.h"
 #include "serve/udp_service.h"
 
@@ -28,7 +29,10 @@ struct serve_udp_options {
 };
 
 struct serve_udp {
-	struct paste_port *port; /* --xdp */
+	struct paste_port *port; /* --xdp; NULL: the stack's */
+	struct net *net;         /* of that port, if it has several services */
+	struct udp_shared *shared; /* NULL: one service with the rings to itself, or kernel sockets */
+	bool with_stack;           /* whose poll receives */
 	uint32_t n;
 	struct {
 		struct paste_datagrams *datagrams;
@@ -46,6 +50,8 @@ struct serve_udp_open {
 	const char *interface; /* NULL: kernel sockets */
 	bool is_public;
 	bool bare_sums; /* with an interface that is no veth */
+	struct paste_port *stack_port; /* the interface's, if the stack has it open: shared with that, */
+	struct net *stack_net;         /* through this. NULL */
 	struct paste_region *region;
 	struct rounds *rounds;
 };
@@ -60,6 +66,9 @@ int serve_udp_watch(struct serve_udp *u, struct paste_stack *stack, uint64_t coo
 /* Of all: datagrams taken, or a negative errno; 1: come again soon, 0, or a negative errno. */
 int serve_udp_take(struct serve_udp *u);
 int serve_udp_answer(struct serve_udp *u);
+
+/* Datagrams were received and could not be taken yet: come again without being woken. */
+bool serve_udp_waits(const struct serve_udp *u);
 
 void serve_udp_drain(struct serve_udp *u);
 bool serve_udp_is_drained(const struct serve_udp *u);

@@ -198,6 +198,10 @@ int net_receive(struct net *n, uint32_t most, bool (*stop)(void *arg), void *arg
 {
 	uint32_t done = 0, now = 1;
 
+	for (uint32_t i = 0; i < n->handlers; i++) {
+		if (n->handler[i].settle)
+			n->handler[i].settle(n->handler[i].arg);
+	}
 	for (uint32_t q = 0; q < n->queues; q++) {
 		struct paste_ring *r = &n->port->receive[q];
 		r->head = r->cur = n->seen[q];
@@ -218,6 +222,17 @@ int net_receive(struct net *n, uint32_t most, bool (*stop)(void *arg), void *arg
 	for (uint32_t q = 0; q < n->queues; q++)
 		n->port->receive[q].cur = n->seen[q];
 	return (int)done;
+}
+
+bool net_came(struct net *n)
+{
+	bool came = false;
+
+	for (uint32_t i = 0; i < n->handlers; i++) {
+		if (n->handler[i].came)
+			came |= n->handler[i].came(n->handler[i].arg);
+	}
+	return came;
 }
 
 uint32_t net_packet_slices(const struct net_packet *p, uint32_t at, uint32_t length, struct paste_ref *slices)

@@ -38,13 +38,19 @@ struct net_packet {
 };
 
 /* A transport. Each stage is called for its packets in the order of their arrival. prepare may refuse one,
- * which then goes no further; approach may be NULL. */
+ * which then goes no further; approach may be NULL.
+ */
 struct net_handler {
 	uint8_t protocol;
 	void *arg;
 	enum packet_check (*prepare)(void *arg, struct net_packet *p);
 	void (*approach)(void *arg, struct net_packet *p);
 	enum packet_check (*receive)(void *arg, struct net_packet *p);
+	/* The last packets are about to be given back. NULL: never mind. */
+	void (*settle)(void *arg);
+	/* Has something come since this was last asked that its application does not learn of otherwise? NULL: no.
+	 */
+	bool (*came)(void *arg);
 };
 
 struct net_options {
@@ -75,6 +81,9 @@ void net_detach(struct net *n, uint8_t protocol);
  * the ring). Packets worked on, or a negative errno of the port. `stop` is asked between batches: true ends
  * it. */
 int net_receive(struct net *n, uint32_t most, bool (*stop)(void *arg), void *arg);
+
+/* Whether a handler says so: the wait for packets is over, whoever waits. */
+bool net_came(struct net *n);
 
 /* The payload's part of each slot, from `at` bytes into the frame on; at most NET_SLICES. */
 uint32_t net_packet_slices(const struct net_packet *p, uint32_t at, uint32_t length,

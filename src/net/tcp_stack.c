@@ -320,7 +320,8 @@ static int tcp_poll(struct paste_stack *base, struct paste_event *events, int ma
 		if (n < 0)
 			return n;
 		n = look_at_watches(t, events, n, max);
-		if (n > 0 || now >= deadline)
+		bool others = net_came(t->net);
+		if (n > 0 || now >= deadline || others)
 			return n;
 		/* What was received may have called forth acknowledgments: they leave before the sleep. */
 		int rc = send_all(t);
@@ -333,6 +334,11 @@ static int tcp_poll(struct paste_stack *base, struct paste_event *events, int ma
 			return 0;
 		now = t->options.clock(t->options.arg);
 	}
+}
+
+struct net *tcp_net(struct paste_stack *s)
+{
+	return tcp_of(s)->net;
 }
 
 static void tcp_stats(const struct paste_stack *base, struct paste_stack_stats *stats)

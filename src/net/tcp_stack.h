@@ -5,6 +5,7 @@
 #ifndef NET_TCP_STACK_H
 #define NET_TCP_STACK_H
 
+#include "net/net.h"
 #include "paste/tcp.h"
 
 /* One turn at the time `now_us`, which never goes back: timers, output, received packets. Nothing waits.
@@ -14,5 +15,9 @@ int tcp_turn(struct paste_stack *s, uint64_t now_us, struct paste_event *events,
 /* When a turn has something to do without a packet: a time that has come already if there is output,
  * UINT64_MAX if never. */
 uint64_t tcp_next(const struct paste_stack *s);
+
+/* The packets below it, for another transport to share. A poll also ends, without an event, when something came
+ * for that one. */
+struct net *tcp_net(struct paste_stack *s);
 
 #endif

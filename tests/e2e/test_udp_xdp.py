@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """pst serve --xdp --udp over a veth pair: packets land in the region, the rest of the interface stays with the kernel."""
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -28,9 +29,19 @@ class UdpXdp(unittest.TestCase):
         self.open = contextlib.ExitStack()
         self.addCleanup(self.open.close)
 
-    def start(self, region, *args):
-        service = self.open.enter_context(Service(PST, region, '--public', '--xdp', HERE, *args))
-        return service
+    def start(self, region, *args, where='127.0.0.1:0'):
+        return self.open.enter_context(Service(PST, region, '--public', '--xdp', HERE, *args, http=where))
+
+    def over_http(self, method, path, body=None):
+        """Asked from the other namespace; a connection each."""
+        with self.pair.socket(4, socket.SOCK_STREAM) as s:
+            s.settimeout(20)
+            s.connect((ADDRESS[4][0], 8080))
+            c = http.client.HTTPConnection(ADDRESS[4][0])
+            c.sock = s
+            c.request(method, path, body)
+            reply = c.getresponse()
+            return reply.status, reply.read()
 
     def region(self, medium='shm', size='32M'):
         return create(PST, self.open.enter_context(folder_on(medium)) / 'region', size, medium)
@@ -95,6 +106,47 @@ class UdpXdp(unittest.TestCase):
             other.send(b'x')
             with self.assertRaises(ConnectionRefusedError):
                 other.answer()
+
+    def test_several_streams_and_http_share_the_interface(self):
+        for spin in ((), ('--spin',)):
+            with self.subTest(spin):
+                region, kept = self.region(), {'a': [], 'b': []}
+                udp = ('--udp', f'{PORT}:a', '--udp', f'{ADDRESS[4][0]}:{PORT + 1}:b')
+                with self.start(region, *udp, *spin, where=f'{ADDRESS[4][0]}:8080') as service:
+                    self.assertEqual(service.listens['udp'], f'{HERE}:{PORT},{HERE}/{ADDRESS[4][0]}:{PORT + 1}')
+                    for i in range(40):
+                        for stream, port, version in (('a', PORT, 6 if i % 2 else 4), ('b', PORT + 1, 4)):
+                            kept[stream].append(os.urandom(37 * i))
+                            self.assertEqual(self.sender(version, port).ask(kept[stream][-1]), i + 1)
+                        self.assertIn(self.over_http('PUT', '/kv/k', str(i))[0], (201, 204))
+                        self.assertEqual(self.over_http('GET', f'/log/a/{i + 1}'), (200, kept['a'][-1]))
+                    # A burst to one of them, larger than what is taken at once.
+                    s = self.sender(4)
+                    for i in range(150):
+                        s.send(b'%d ' % i * 300)
+                        kept['a'].append(b'%d ' % i * 300)
+                    self.assertEqual([s.answer() for _ in range(150)], list(range(41, 191)))
+                    service.end(signal.SIGKILL)
+                with self.start(region) as service:
+                    for stream, bodies in kept.items():
+                        for i, body in enumerate(bodies):
+                            self.assertEqual(self.entry(service, stream, i + 1), body)
+                    self.assertEqual(service.end(), 0)
+                check(PST, region)
+
+    def test_several_streams_without_http_on_the_interface(self):
+        udp = [x for i in range(8) for x in ('--udp', f'{PORT + i}:s{i}')]
+        with self.start(self.region(), *udp) as service:
+            for n in range(1, 4):
+                senders = [self.sender(4, PORT + i) for i in range(8)]
+                for i, s in enumerate(senders):
+                    s.send(b'%d' % i * 500)
+                self.assertEqual([s.answer() for s in senders], [n] * 8)
+            self.assertEqual([self.entry(service, f's{i}', 3) for i in range(8)], [b'%d' % i * 500 for i in range(8)])
+            self.assertEqual(service.end(), 0)
+        twice = run(PST, 'serve', self.region(), '--public', '--xdp', HERE, '--udp', '1', '--udp', '1')
+        self.assertEqual(twice.returncode, 1)
+        self.assertIn('UDP port 1 is served already', twice.stderr)
 
     def test_a_burst_is_answered_whole(self):
         service = self.start(self.region(size='64M'), '--udp', str(PORT), '--spin')
