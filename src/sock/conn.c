@@ -156,17 +156,15 @@ static void request_receive(struct sock_conn *c)
 	c->receiving = true;
 }
 
-/* Only the receive, or all that the connection has in the kernel. */
-static void request_cancel(struct sock_conn *c, bool all)
+/* By its tag, by which the kernel finds it at once. Asked for all of a descriptor's requests, it would look at those of
+ * every other connection, too. */
+static void request_cancel(struct sock_conn *c, enum sock_op op)
 {
 	struct io_uring_sqe *sqe = sock_sqe(c->sock);
 
-	if (all)
-		io_uring_prep_cancel_fd(sqe, c->fd, IORING_ASYNC_CANCEL_ALL);
-	else
-		io_uring_prep_cancel64(sqe, sock_tag(c, SOCK_OP_RECEIVE), 0);
+	io_uring_prep_cancel64(sqe, sock_tag(c, op), 0);
 	io_uring_sqe_set_data64(sqe, sock_tag(c, SOCK_OP_CANCEL));
-	c->cancelling = true;
+	c->cancelling++;
 }
 
 static void set_deadline(struct sock_conn *c, struct link *list, int64_t after_us)
@@ -188,8 +186,12 @@ static void die(struct sock_conn *c, int error)
 static void work_on_dead(struct sock_conn *c)
 {
 	if (c->receiving || c->sending) {
-		if (!c->cancelling)
-			request_cancel(c, true);
+		if (c->cancelling)
+			return; /* looked at again when it is over */
+		if (c->receiving)
+			request_cancel(c, SOCK_OP_RECEIVE);
+		if (c->sending)
+			request_cancel(c, SOCK_OP_SEND);
 	} else if (!c->cancelling && c->closed) {
 		conn_free(c);
 	}
@@ -215,7 +217,7 @@ void conn_work(struct sock_conn *c)
 		tx_submit(c);
 	if (c->paused) {
 		if (c->receiving && !c->cancelling)
-			request_cancel(c, false);
+			request_cancel(c, SOCK_OP_RECEIVE);
 	} else if (!c->receiving && !c->eof && !c->starved) {
 		request_receive(c);
 	}

@@ -100,7 +100,7 @@ static int complete(struct sock *s, const struct io_uring_cqe *cqe, struct paste
 	case SOCK_OP_SEND:
 		return conn_sent(c, cqe->res, event);
 	case SOCK_OP_CANCEL:
-		c->cancelling = false;
+		c->cancelling--;
 		conn_attend(c);
 		return 0;
 	case SOCK_OP_ACCEPT:

@@ -104,7 +104,7 @@ struct sock_conn {
 	bool in_work : 1, in_ready : 1;
 	bool receiving : 1; /* the multishot receive is in the kernel */
 	bool sending : 1;
-	bool cancelling : 1;
+	uint8_t cancelling : 2; /* cancels that are under way */
 	bool paused : 1;  /* by the application */
 	bool starved : 1; /* on sock.starved */
 	bool eof : 1;     /* the peer's FIN was seen */

@@ -609,6 +609,40 @@ static void a_thousand_connections_are_served(void **state)
 	server_end(&s);
 }
 
+/* Nanoseconds of CPU for each of `n` idle connections when the stack is closed under them. */
+static double closing_costs(int n)
+{
+	struct server s = server_begin(256, NULL);
+	static int fds[4 * MANY];
+	struct timespec before, after;
+
+	assert_true(n <= 4 * MANY);
+	for (int i = 0; i < n; i++) {
+		fds[i] = client_connect(s.port);
+		server_expect(&s, PASTE_EVENT_ACCEPT);
+	}
+	submit(&s);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	server_end(&s);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	return ((double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec)) / n;
+}
+
+/* Ten thousand idle connections are to end in well under a second. What grows with their square grows eightfold here. */
+static void many_connections_are_closed_at_the_cost_of_few(void **state)
+{
+	if (!may_open(8 * MANY + 100)) {
+		print_message("skipped: %d descriptors are needed (ulimit -Hn)\n", 8 * MANY + 100);
+		skip();
+	}
+	double few = closing_costs(MANY / 2), many = closing_costs(4 * MANY);
+
+	print_message("a connection's end: %.1f us among %d, %.1f us among %d\n", few / 1e3, MANY / 2, many / 1e3, 4 * MANY);
+	assert_true(many < 4 * few);
+}
+
 static void connections_beyond_the_limit_are_refused(void **state)
 {
 	struct paste_stack_limits limits = {.connections = 3};
@@ -817,6 +851,7 @@ int main(void)
 	    cmocka_unit_test(small_replies_leave_together),
 	    cmocka_unit_test(closing_sends_the_rest_first),
 	    cmocka_unit_test(a_thousand_connections_are_served),
+	    cmocka_unit_test(many_connections_are_closed_at_the_cost_of_few),
 	    cmocka_unit_test(connections_beyond_the_limit_are_refused),
 	    cmocka_unit_test(accepting_goes_on_when_descriptors_are_back),
 	    cmocka_unit_test(addresses_are_understood),
