@@ -87,7 +87,7 @@ struct paste_conn_info {
 	uint32_t rtt_us, rtt_variation_us, rto_us, mss;
 	uint32_t cwnd, ssthresh, peer_window, window; /* bytes; window: ours, advertised */
 	uint32_t unsent, unacknowledged;              /* bytes */
-	uint32_t buffers;                             /* held: received, not handed over */
+	uint32_t buffers;                             /* held: received, not handed over; over kernel sockets slices */
 	uint32_t retransmitted;                       /* segments */
 	uint64_t received_bytes, sent_bytes;
 };
@@ -115,6 +115,7 @@ struct paste_stack_ops {
 	int (*connect)(struct paste_stack *s, const char *address, struct paste_conn **conn, struct paste_error *err);
 	int (*shut)(struct paste_conn *c);
 	void (*info)(const struct paste_conn *c, struct paste_conn_info *info);
+	struct paste_conn *(*next)(const struct paste_stack *s, uint32_t *cursor);
 };
 
 /* A transport's own structs begin with these. */
@@ -234,7 +235,14 @@ static inline void paste_conn_peer(const struct paste_conn *c, char *text, size_
 	c->ops->peer(c, text, size);
 }
 
-/* -EOPNOTSUPP. */
+/* Every connection, also those that are being closed and that no event names any more: the next one from *cursor on,
+ * which is 0 at first; NULL: that was the last. What comes and goes between two calls may be left out. */
+static inline struct paste_conn *paste_stack_next(const struct paste_stack *s, uint32_t *cursor)
+{
+	return s->ops->next ? s->ops->next(s, cursor) : NULL;
+}
+
+/* What a transport does not know is 0. -EOPNOTSUPP. */
 static inline int paste_conn_info(const struct paste_conn *c, struct paste_conn_info *info)
 {
 	if (!c->ops->info)

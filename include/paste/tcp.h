@@ -77,7 +77,4 @@ struct paste_tcp_stats {
 };
 void paste_tcp_stats(const struct paste_stack *s, struct paste_tcp_stats *stats);
 
-/* Call `each` for every connection, until it returns false. */
-void paste_tcp_each(const struct paste_stack *s, bool (*each)(void *arg, struct paste_conn *c), void *arg);
-
 #endif

@@ -38,11 +38,12 @@ int cmd_serve(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_port(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_ss(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_grow(int argc, char **argv);
 
-extern const char help_create[], help_info[], help_check[], help_serve[], help_bench[], help_port[], help_top[],
+extern const char help_create[], help_info[], help_check[], help_serve[], help_bench[], help_port[], help_top[], help_ss[],
     help_dump[], help_restore[], help_grow[];
 
 /* Say on stderr what is wrong with the command line, and where it is explained. Returns CLI_USAGE. */

@@ -114,6 +114,21 @@ const char help_top[] =
     "\n"
     "example: pst top /var/lib/paste/first\n";
 
+const char help_ss[] =
+    "usage: pst ss PATH [--json]\n"
+    "\n"
+    "List the connections of a running service, as `ss -ti` lists the kernel's: state, addresses, bytes not\n"
+    "sent and not acknowledged, buffers (over kernel sockets pieces) received and held; then round-trip time\n"
+    "and its variation in ms, time-out in ms, segment size, congestion window, both receive windows, bytes\n"
+    "received and sent, segments retransmitted. The last line counts for the whole transport. PATH is the\n"
+    "region, or the control socket of a service. What the kernel does not tell is 0.\n"
+    "\n"
+    "  --json              the same as one JSON object\n"
+    "\n"
+    "exit status: 0; 1 there is no service, or it ended; 2 wrong usage\n"
+    "\n"
+    "example: pst ss /var/lib/paste/first\n";
+
 const char help_dump[] =
     "usage: pst dump PATH -o FILE\n"
     "\n"

@@ -8,6 +8,7 @@ const struct cli_command cli_commands[] = {
     {"info", cmd_info, "say what a region is and holds", help_info},
     {"check", cmd_check, "read everything in a region and verify it", help_check},
     {"top", cmd_top, "watch what a running service does", help_top},
+    {"ss", cmd_ss, "list the connections of a running service", help_ss},
     {"dump", cmd_dump, "write down everything as it is at one moment", help_dump},
     {"restore", cmd_restore, "make a region out of a dump", help_restore},
     {"grow", cmd_grow, "give a region more room", help_grow},

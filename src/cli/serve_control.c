@@ -203,6 +203,7 @@ static int open_control(struct serve *o, struct paste_error *err)
 	control_register(o->control, "stats", answer_stats, o);
 	serve_port_control(o);
 	serve_register_check(o);
+	serve_register_connections(o);
 	serve_register_dump(o);
 	rc = paste_stack_watch(o->stack, control_fd(o->control), SERVE_CONTROL_COOKIE);
 	if (rc < 0) {

@@ -75,6 +75,9 @@ void serve_register_check(struct serve *o);
 /* serve_port.c: the section "port", counters of every ring. */
 void serve_port_control(struct serve *o);
 
+/* serve_connections.c: control requests "connections". */
+void serve_register_connections(struct serve *o);
+
 /* serve_dump.c: control requests "dump". */
 void serve_register_dump(struct serve *o);
 

@@ -370,14 +370,16 @@ void paste_tcp_stats(const struct paste_stack *base, struct paste_tcp_stats *sta
 	stats->send_blocks = t->queue_pool.used;
 }
 
-void paste_tcp_each(const struct paste_stack *s, bool (*each)(void *arg, struct paste_conn *c), void *arg)
+static struct paste_conn *tcp_next_conn(const struct paste_stack *s, uint32_t *cursor)
 {
 	const struct tcp *t = tcp_of(s);
 
-	for (uint32_t i = 0; i < t->conns_max - t->conns_untouched; i++) {
-		if (t->conns[i].in_table && !each(arg, &t->conns[i].base))
-			return;
+	while (*cursor < t->conns_max - t->conns_untouched) {
+		struct tcp_conn *c = &t->conns[(*cursor)++];
+		if (c->in_table)
+			return &c->base;
 	}
+	return NULL;
 }
 
 const struct paste_stack_ops tcp_ops = {
@@ -397,4 +399,5 @@ const struct paste_stack_ops tcp_ops = {
     .connect = tcp_connect,
     .shut = tcp_conn_shut,
     .info = tcp_conn_info,
+    .next = tcp_next_conn,
 };

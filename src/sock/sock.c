@@ -341,6 +341,8 @@ const struct paste_stack_ops sock_ops = {
     .finish = conn_finish,
     .abort = conn_abort,
     .peer = conn_peer,
+    .info = conn_info,
+    .next = conn_next,
 };
 
 int paste_sock_open(struct paste_region *region, const struct paste_stack_limits *limits,

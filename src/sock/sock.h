@@ -221,6 +221,10 @@ void conn_abort(struct paste_conn *base);
 void conn_peer(const struct paste_conn *base, char *text, size_t size);
 void held_pool_close(struct sock *s);
 
+/* info.c */
+void conn_info(const struct paste_conn *base, struct paste_conn_info *info);
+struct paste_conn *conn_next(const struct paste_stack *base, uint32_t *cursor);
+
 /* send.c */
 int tx_send(struct paste_conn *base, const struct paste_send *pieces, int n);
 uint32_t tx_unsent(const struct paste_conn *base);

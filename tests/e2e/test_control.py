@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Asking a running service through its control socket: what it says is exact, and asking harms nobody."""
+import contextlib
 import json
 import os
 import pathlib
@@ -78,6 +79,35 @@ class Control(unittest.TestCase):
                     self.assertGreater(asked, 3)
                     self.assertEqual(service.end(), 0)
                 check(PST, path)
+
+    def test_connections_are_listed(self):
+        with Service(PST, self.path) as service, contextlib.ExitStack() as open_:
+            clients = [open_.enter_context(service.client()) for _ in range(150)]  # more than a step lists
+            for c in clients:
+                self.assertEqual(c.ask('PUT', '/kv/a', b'x' * 5000).status // 100, 2)
+            said = json.loads(run(PST, 'ss', self.path, '--json').stdout)
+            self.assertEqual((said['transport'], said['connections_now']), ('kernel', 150))
+            listed = {c['peer']: c for c in said['connections']}
+            self.assertEqual(len(listed), 150)
+            for c in clients:
+                one = listed['{}:{}'.format(*c.socket.getsockname())]
+                self.assertEqual((one['state'], one['local']), ('ESTABLISHED', f'127.0.0.1:{service.port}'))
+                self.assertGreater(one['received_bytes'], 5000)
+                self.assertGreater(one['sent_bytes'], 20)
+                self.assertEqual((one['unsent'], one['held']), (0, 0))
+                self.assertTrue(one['rtt_us'] and one['mss'] and one['cwnd'] and one['peer_window'])
+            for c in clients[1:]:
+                c.close()
+            running.wait_until(lambda: len(self.lines()) == 4, 'one connection')
+            heading, first, second, last = self.lines()
+            self.assertEqual(first.split()[:2], ['ESTABLISHED', f'127.0.0.1:{service.port}'])
+            self.assertRegex(second, r'^\t rtt:[\d.]+/[\d.]+ rto:\d+ mss:\d+ cwnd:\d+.* window:\d+ peer_window:\d+ received:5\d+ ')
+            self.assertEqual(last, "the kernel's TCP: connections_now:1 accepted:150 closed:149")
+            self.assertEqual(service.end(), 0)
+        self.assertEqual(run(PST, 'ss', self.path).returncode, 1)
+
+    def lines(self):
+        return run(PST, 'ss', self.path).stdout.splitlines()
 
     def test_a_killed_services_socket_is_replaced(self):
         service = Service(PST, self.path)

@@ -4,13 +4,14 @@ import concurrent.futures
 import contextlib
 import hashlib
 import http.client
+import json
 import os
 import signal
 import socket
 import time
 import unittest
 
-from running import Service, check, create, folder_on, main, take_pst
+from running import Service, check, create, folder_on, main, run, take_pst, wait_until
 from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
 
 PST = take_pst()
@@ -106,6 +107,34 @@ class TcpXdp(unittest.TestCase):
                 self.ask(c, 'GET', '/kv/a')
             self.assertLess(time.monotonic() - began, 10)
             self.assertEqual(self.ask(self.client(4), 'GET', '/kv/a'), (200, b'1'))
+
+    def test_connections_are_listed(self):
+        region = self.region()
+        for version in (4, 6):
+            with self.start(region, version) as service:
+                clients = [self.client(version) for _ in range(3)]
+                for c in clients:
+                    self.assertEqual(self.ask(c, 'PUT', '/kv/a', b'x' * 9000)[0] // 100, 2)
+                said = json.loads(run(PST, 'ss', region, '--json').stdout)
+                self.assertEqual((said['transport'], said['connections_now'], said['half_open']), ('own', 3, 0))
+                self.assertGreater(said['segments_received'], 3 * 9000 / 1460)
+                listed = {c['peer']: c for c in said['connections']}
+                for c in clients:
+                    host, port = c.sock.getsockname()[:2]
+                    one = listed[f'[{host}]:{port}' if version == 6 else f'{host}:{port}']
+                    self.assertEqual((one['state'], one['local']), ('ESTABLISHED', f'{service.host}:{service.port}'))
+                    self.assertGreater(one['received_bytes'], 9000)
+                    self.assertGreater(one['sent_bytes'], 20)
+                    self.assertEqual((one['unsent'], one['held'], one['retransmitted']), (0, 0, 0))
+                    self.assertTrue(0 < one['rtt_us'] < 5000000 and 1200 < one['mss'] <= 1460, one)
+                    self.assertTrue(one['cwnd'] >= 10 * 1220 and one['window'] and one['peer_window'], one)
+                text = run(PST, 'ss', region).stdout.splitlines()
+                self.assertEqual(len(text), 8)
+                self.assertTrue(text[-1].startswith('our own TCP: connections_now:3 accepted:3 '), text[-1])
+                clients[0].sock.close()
+                wait_until(lambda: sorted(c['state'] for c in json.loads(run(PST, 'ss', region, '--json').stdout)[
+                    'connections'] if c['state'] != 'TIME-WAIT') == ['ESTABLISHED'] * 2, 'one closed')
+                service.end(signal.SIGKILL)
 
     def test_loopback_stays_with_the_kernel(self):
         region = self.region()

@@ -41,18 +41,11 @@ static uint64_t clock_of(void *arg)
 	return ((struct fuzz *)arg)->now;
 }
 
-static bool first(void *arg, struct paste_conn *c)
-{
-	*(struct paste_conn **)arg = c;
-	return false;
-}
-
 static struct tcp_conn *any(struct fuzz *f)
 {
-	struct paste_conn *c = NULL;
+	uint32_t cursor = 0;
 
-	paste_tcp_each(f->stack, first, &c);
-	return (struct tcp_conn *)c;
+	return (struct tcp_conn *)paste_stack_next(f->stack, &cursor);
 }
 
 static void invariants(struct fuzz *f)
