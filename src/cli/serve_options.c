@@ -37,6 +37,7 @@ static int parse(int argc, char **argv, struct serve_options *o)
 	    {"hugepages", no_argument, NULL, 'h'},
 	    {"udp", required_argument, NULL, 'u'},
 	    {"xdp", required_argument, NULL, 'x'},
+	    {"trace", required_argument, NULL, 'T'},
 	    {"bare-sums", no_argument, NULL, 'b'},
 	    {"token-file", required_argument, NULL, 't'},
 	    {"forget-landings", no_argument, NULL, 'f'},
@@ -63,6 +64,9 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			break;
 		case 'x':
 			o->xdp = optarg;
+			break;
+		case 'T':
+			o->trace = optarg;
 			break;
 		case 'b':
 			o->bare_sums = true;
@@ -198,5 +202,8 @@ int serve_parse_options(int argc, char **argv, struct serve_options *o)
 	if (strcmp(o->http, "none") == 0)
 		o->http = NULL;
 	choose_http_transport(o);
+	if (o->trace && !o->http_xdp && !(o->xdp && o->udp_n))
+		return cli_usage("serve", "--trace is of what our own stack receives: it goes with --xdp and what is "
+					  "served over it (tcpdump sees the rest)");
 	return o->is_public ? CLI_OK : check_loopback(o);
 }

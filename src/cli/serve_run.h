@@ -21,6 +21,7 @@
 #include "cli/serve_options.h"
 #include "paste/stack.h"
 #include "paste/store.h"
+#include "port/capture.h"
 #include "serve/service.h"
 
 #define SERVE_SIGNAL_COOKIE 2 /* the store's is SERVICE_STORE_COOKIE */
@@ -32,6 +33,8 @@ struct serve {
 	struct paste_store *store;
 	struct paste_stack *stack;
 	struct paste_port *tcp_port; /* below the stack, if that is our own TCP */
+	struct paste_port *tcp_tap;  /* between the two, with a trace */
+	struct capture *trace;         /* NULL: none */
 	struct rounds rounds;
 	struct service *service;
 	char *full_path;         /* for those who ask from another folder */

@@ -28,8 +28,10 @@ int serve_tcp_open(struct serve *o, const struct paste_stack_limits *limits, str
 		rc = paste_xdp_open(region, &xdp, &o->tcp_port, err);
 	if (rc < 0)
 		return rc;
+	if (o->trace && (rc = capture_tap(o->trace, o->tcp_port, &o->tcp_tap, err)) < 0)
+		return rc;
 	struct paste_tcp_options tcp = {
-	    .port = o->tcp_port,
+	    .port = o->tcp_tap ? o->tcp_tap : o->tcp_port,
 	    .limits = *limits,
 	    .keep_alive_us = KEEP_ALIVE_US,
 	    .bare_sums = o->options.bare_sums || strcmp(interface.driver, "veth") == 0,

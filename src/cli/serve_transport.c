@@ -49,6 +49,11 @@ int serve_open_transports(struct serve *o, struct paste_error *err)
 {
 	struct paste_stack_limits limits = {.connections = (uint32_t)o->options.connections};
 
+	if (o->options.trace) {
+		int rc = capture_open(o->options.trace, o->options.xdp, 0, &o->trace, err);
+		if (rc < 0)
+			return rc;
+	}
 	if (o->options.http_xdp)
 		return serve_tcp_open(o, &limits, err);
 	return paste_sock_open(paste_store_region(o->store), &limits, &o->stack, err);
@@ -63,6 +68,7 @@ static int listen_udp(struct serve *o, struct paste_error *err)
 	    .is_public = o->options.is_public,
 	    .bare_sums = o->options.bare_sums,
 	    .region = paste_store_region(o->store),
+	    .trace = o->trace,
 	    .rounds = &o->rounds,
 	};
 
@@ -87,10 +93,29 @@ int serve_listen(struct serve *o, struct paste_error *err)
 	return paste_stack_listen(o->stack, o->options.http, o->bound, sizeof(o->bound), err);
 }
 
+static void close_trace(struct serve *o)
+{
+	struct capture_stats stats;
+	struct line l;
+
+	if (!o->trace)
+		return;
+	capture_close(o->trace, &stats);
+	line_begin(&l, stats.error ? LINE_ERROR : stats.dropped ? LINE_WARN : LINE_INFO, "trace closed");
+	line_text(&l, "path", o->options.trace);
+	line_number(&l, "packets", stats.packets);
+	line_number(&l, "left_out", stats.dropped);
+	if (stats.error)
+		line_text(&l, "error", strerror(-stats.error));
+	line_end(&l);
+}
+
 void serve_close_transports(struct serve *o)
 {
 	serve_udp_close(&o->udp);
 	if (o->stack)
 		paste_stack_close(o->stack);
+	paste_port_close(o->tcp_tap);
 	paste_port_close(o->tcp_port);
+	close_trace(o);
 }

@@ -173,7 +173,10 @@ static int open_port(struct serve_udp *u, const struct serve_udp_open *o, const 
 			rule[xdp.rules_n++] = wanted[i].rule[k];
 	}
 	*bare_sums = o->bare_sums || strcmp(interface.driver, "veth") == 0;
-	return paste_xdp_open(o->region, &xdp, &u->port, err);
+	rc = paste_xdp_open(o->region, &xdp, &u->port, err);
+	if (rc < 0 || !o->trace)
+		return rc;
+	return capture_tap(o->trace, u->port, &u->tap, err);
 }
 
 /* One service has the rings to itself. */
@@ -181,7 +184,7 @@ static int open_alone(struct serve_udp *u, const struct serve_udp_open *o, const
 		      bool bare_sums, struct paste_error *err)
 {
 	struct udp_options udp = {
-	    .port = u->port,
+	    .port = u->tap ? u->tap : u->port,
 	    .udp_port = o->services[0].port,
 	    .addresses = &wanted->address,
 	    .n_addresses = wanted->rules == 1,
@@ -242,7 +245,7 @@ static int open_interface(struct serve_udp *u, const struct serve_udp_open *o, s
 		return rc;
 	if (o->n == 1)
 		return open_alone(u, o, wanted, net.bare_sums, err);
-	net.port = u->port;
+	net.port = u->tap ? u->tap : u->port;
 	rc = net_open(&net, &u->net, err);
 	return rc < 0 ? rc : open_shared(u, o, wanted, err);
 }
@@ -267,6 +270,7 @@ void serve_udp_close(struct serve_udp *u)
 	}
 	udp_shared_close(u->shared);
 	net_close(u->net);
+	paste_port_close(u->tap);
 	paste_port_close(u->port);
 	*u = (struct serve_udp){.n = 0};
 }

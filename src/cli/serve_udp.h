@@ -14,6 +14,7 @@
 #include "paste/port.h"
 #include "paste/stack.h"
 #include "net/udp_shared.h"
+#include "port/capture.h"
 #include "serve/rounds.h"
 #include "serve/udp_service.h"
 
@@ -30,6 +31,7 @@ struct serve_udp_options {
 
 struct serve_udp {
 	struct paste_port *port; /* --xdp; NULL: the stack's */
+	struct paste_port *tap;  /* in front of that, with a trace */
 	struct net *net;         /* of that port, if it has several services */
 	struct udp_shared *shared; /* NULL: one service with the rings to itself, or kernel sockets */
 	bool with_stack;           /* whose poll receives */
@@ -53,6 +55,7 @@ struct serve_udp_open {
 	struct paste_port *stack_port; /* the interface's, if the stack has it open: shared with that, */
 	struct net *stack_net;         /* through this. NULL */
 	struct paste_region *region;
+	struct capture *trace; /* NULL: none */
 	struct rounds *rounds;
 };
 

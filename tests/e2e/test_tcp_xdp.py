@@ -8,9 +8,12 @@ import json
 import os
 import signal
 import socket
+import tempfile
 import time
 import unittest
 
+import pcapng
+from datagrams import Sender
 from running import Service, check, create, folder_on, main, run, take_pst, wait_until
 from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
 
@@ -135,6 +138,47 @@ class TcpXdp(unittest.TestCase):
                 wait_until(lambda: sorted(c['state'] for c in json.loads(run(PST, 'ss', region, '--json').stdout)[
                     'connections'] if c['state'] != 'TIME-WAIT') == ['ESTABLISHED'] * 2, 'one closed')
                 service.end(signal.SIGKILL)
+
+    def test_a_trace_shows_both_ways(self):
+        region, body = self.region(), os.urandom(20000)
+        file = self.open.enter_context(tempfile.TemporaryDirectory()) + '/trace.pcapng'
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            began = time.time()
+            with self.start(region, 4, '--trace', file, '--udp', '9000') as service:
+                c = self.client(4)
+                self.assertEqual(self.ask(c, 'PUT', '/kv/a', body)[0] // 100, 2)
+                self.assertEqual(self.ask(c, 'GET', '/kv/a'), (200, body))
+                with Sender(ADDRESS[4][0], 9000, self.pair.socket(4)) as s:
+                    s.ask(b'a datagram')
+                port = c.sock.getsockname()[1]
+                c.close()
+                if how == signal.SIGKILL:  # written before long, although nothing more happens
+                    time.sleep(2.5)
+                service.end(how)
+                if how == signal.SIGTERM:
+                    self.assertRegex(service.said(), r'msg="trace closed" path=\S+ packets=\d+ left_out=0')
+            trace = pcapng.read(file, whole=how == signal.SIGTERM)
+            self.assertEqual((trace.interface, os.stat(file).st_mode & 0o777), (HERE, 0o600))
+            if how == signal.SIGTERM:
+                self.assertEqual((trace.received, trace.dropped), (len(trace.packets), 0))
+            times = [p.time for p in trace.packets]
+            self.assertTrue(began - 1 < times[0] and times == sorted(times) and times[-1] < time.time() + 1)
+            # What the segments carried, put together again.
+            streams = {True: {}, False: {}}
+            for p in trace.packets:
+                ip = p.data[14:]
+                self.assertEqual(p.data[12:14] + ip[:1], b'\x08\0\x45')
+                peer = ip[20:22] if p.inbound else ip[22:24]
+                if ip[9] == 6 and int.from_bytes(peer, 'big') == port:
+                    payload = ip[20 + (ip[32] >> 4) * 4:int.from_bytes(ip[2:4], 'big')]
+                    if payload:
+                        streams[p.inbound][int.from_bytes(ip[24:28], 'big')] = payload
+            asked, answered = (b''.join(v for _, v in sorted(s.items())) for s in (streams[True], streams[False]))
+            for said, starts in ((asked, b'PUT /kv/a HTTP/1.1'), (answered, b'HTTP/1.1 20')):
+                at = said.index(starts)  # sequence numbers may run over
+                self.assertIn(body, said[at:] + said[:at])
+            self.assertEqual([p.data[42:52] for p in trace.packets if p.data[23] == 17 and p.inbound], [b'a datagram'])
+            self.assertEqual(len([p for p in trace.packets if p.data[23] == 17 and not p.inbound]), 1)
 
     def test_loopback_stays_with_the_kernel(self):
         region = self.region()

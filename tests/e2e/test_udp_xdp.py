@@ -8,6 +8,7 @@ import signal
 import socket
 import unittest
 
+import pcapng
 from datagrams import REFUSED, Sender, split
 from running import Service, check, create, folder_on, main, run, take_pst
 from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
@@ -177,6 +178,23 @@ class UdpXdp(unittest.TestCase):
             self.assertIn('queue 1', text)
             self.assertEqual(service.end(), 0)
         self.assertNotIn('in use', run(PST, 'port', HERE, '--region', region).stdout)
+
+    def test_a_trace_without_http_on_the_interface(self):
+        for ports in ((PORT,), (PORT, PORT + 1)):
+            region = self.region()
+            file = f'{region}.pcapng'
+            with self.start(region, '--trace', file, *(x for p in ports for x in ('--udp', p))) as service:
+                for p in ports:
+                    self.assertEqual(self.sender(4, p).ask(b'kept') > 0, True)
+                self.assertEqual(service.end(), 0)
+            trace = pcapng.read(file)
+            self.assertEqual([p.inbound for p in trace.packets], [True, False] * len(ports))
+            self.assertEqual([p.data[42:46] for p in trace.packets if p.inbound], [b'kept'] * len(ports))
+        refused = run(PST, 'serve', self.region(), '--public', '--xdp', HERE, '--trace', '/dev/full/x')
+        self.assertEqual(refused.returncode, 2)  # nothing is served over it
+        refused = run(PST, 'serve', self.region(), '--public', '--xdp', HERE, '--udp', PORT, '--trace', '/no/such/folder')
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn('/no/such/folder', refused.stderr)
 
     def test_full_is_an_answer(self):
         region = self.region(size='4M')
