@@ -76,7 +76,7 @@ struct paste_stack_stats {
 	uint64_t received_slices, received_bytes;
 	uint64_t sent_bytes, sends;
 	uint64_t starved;     /* times reading stopped for want of buffers */
-	uint32_t connections; /* now, those in the course of closing included */
+	uint32_t connections; /* now, those in the course of closing included until the peer has everything */
 	uint32_t waiting;     /* of them, now stopped for want of buffers */
 	uint32_t posted;      /* buffers now posted for receiving */
 };

@@ -113,6 +113,14 @@ static void count_full(struct tcp_conn *c, bool full)
 	t->stats.closed += !full;
 }
 
+static void count_delivered(struct tcp_conn *c, bool delivered)
+{
+	if (c->delivered == delivered)
+		return;
+	c->delivered = delivered;
+	c->tcp->delivered_n += delivered ? 1u : -1u;
+}
+
 static void conn_free(struct tcp_conn *c)
 {
 	struct tcp *t = c->tcp;
@@ -147,6 +155,7 @@ void tcp_conn_die(struct tcp_conn *c, int error)
 
 	assert(c->state != TCP_CLOSED);
 	leave_role(c);
+	count_delivered(c, false);
 	waits_no_more(c);
 	wheel_clear(&c->timer);
 	link_remove(&c->output_link);
@@ -173,7 +182,8 @@ void tcp_conn_enter(struct tcp_conn *c, enum tcp_state state)
 	struct tcp *t = c->tcp;
 
 	c->state = (uint8_t)state;
-	if (state == TCP_FIN_WAIT_2 && c->given_up)
+	count_delivered(c, state == TCP_FIN_WAIT_2 && c->given_up);
+	if (c->delivered)
 		tcp_timer_send(c, t->now + t->options.linger_us);
 	if (state != TCP_TIME_WAIT)
 		return;

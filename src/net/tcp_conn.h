@@ -109,6 +109,7 @@ struct tcp_conn {
 	bool limited : 1;   /* the last output was held back by the congestion window */
 	bool override : 1;  /* send into a window that is too small to be worth it */
 	bool full : 1;      /* counted in tcp.full_n */
+	bool delivered : 1; /* counted in tcp.delivered_n */
 	bool fin_early : 1; /* the peer's FIN came before bytes that precede it; it is fin_seq */
 	uint8_t scales;     /* window scales, of what we send to (low half) and of what we receive */
 	uint16_t mss;       /* bytes of payload a segment, options deducted */
@@ -193,6 +194,7 @@ struct tcp {
 	struct link half_open, time_wait;
 	uint32_t half_open_n, time_wait_n;
 	uint32_t full_n; /* connections that the application knows of or will: limits.connections at most */
+	uint32_t delivered_n; /* of them, closed ones whose peer has everything, and has not closed itself */
 	uint32_t alive;  /* all that are in use */
 
 	struct queue_pool queue_pool;

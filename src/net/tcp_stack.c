@@ -346,7 +346,7 @@ static void tcp_stats(const struct paste_stack *base, struct paste_stack_stats *
 	const struct tcp *t = tcp_of(base);
 
 	*stats = t->stats;
-	stats->connections = t->full_n;
+	stats->connections = t->full_n - t->delivered_n;
 	stats->waiting = t->keep == 0 ? t->full_n : 0;
 	for (uint32_t q = 0; q < net_port(t->net)->info.queues; q++)
 		stats->posted += net_port(t->net)->receive[q].size;

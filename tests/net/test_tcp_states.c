@@ -610,6 +610,34 @@ static void nobody_who_guesses_is_challenged_more_than_twice_a_second(void **sta
 	end(&f);
 }
 
+/* Whoever waits with ending until there are no connections waits for those that miss something. */
+static void a_closed_connection_whose_peer_has_everything_is_not_waited_for(void **state)
+{
+	struct paste_send bytes = {.inline_bytes = "last", .inline_length = 4};
+	struct paste_stack_stats stats;
+	struct fixture f;
+
+	begin(&f);
+	established(&f);
+	assert_int_equal(paste_conn_send(f.conn, &bytes, 1), 0);
+	paste_conn_close(f.conn);
+	turn(&f);
+	assert_int_equal(expect(&f, TCP_ACK | TCP_FIN).length, 4);
+	in(&f, TCP_ACK, f.seq, f.ack + 4, 0); /* all but the FIN */
+	paste_stack_stats(f.stack, &stats);
+	assert_int_equal(stats.connections, 1);
+	in(&f, TCP_ACK, f.seq, f.ack + 5, 0);
+	assert_string_equal(state_of(&f), "FIN-WAIT-2");
+	paste_stack_stats(f.stack, &stats);
+	assert_int_equal(stats.connections, 0);
+	in(&f, TCP_ACK | TCP_FIN, f.seq, f.ack + 5, 0);
+	assert_string_equal(state_of(&f), "TIME-WAIT");
+	paste_stack_stats(f.stack, &stats);
+	assert_int_equal(stats.connections, 0);
+	assert_int_equal(stats.closed, 1);
+	end(&f);
+}
+
 static void silent_peers_are_asked_and_then_given_up(void **state)
 {
 	struct fixture f;
@@ -646,6 +674,7 @@ int main(void)
 	    cmocka_unit_test(old_timestamps_are_refused),
 	    cmocka_unit_test(a_flood_of_syns_keeps_the_established_served),
 	    cmocka_unit_test(nobody_who_guesses_is_challenged_more_than_twice_a_second),
+	    cmocka_unit_test(a_closed_connection_whose_peer_has_everything_is_not_waited_for),
 	    cmocka_unit_test(silent_peers_are_asked_and_then_given_up),
 	};
 
