@@ -16,6 +16,5 @@ static unsigned int (*const random_u32)(void) = (void *)7; /* bpf_get_prandom_u3
 
 LOSE(1)
 LOSE(10)
-LOSE(100)
 
 __attribute__((section("license"), used)) char license_of_it[] = "Dual BSD/GPL";
