@@ -85,17 +85,22 @@ static const unsigned unregister[] = {IORING_UNREGISTER_BUFFERS, IORING_UNREGIST
 /* write() alone: this is a signal handler, and maybe of a process that somebody else steers. */
 static void tell_violation(int signal_number, siginfo_t *info, void *context)
 {
-	char text[] = "level=error msg=\"a system call that serving does not need was refused (pst serve "
-		      "--no-seccomp allows it)\" "
-		      "syscall=    \n";
-	char *at = text + sizeof(text) - 3;
+	static const char said[] = "level=error msg=\"a system call that serving does not need was refused "
+				   "(pst serve --no-seccomp allows it)\" syscall=";
+	char text[sizeof(said) + 16];
+	char digits[16];
+	size_t n = 0, length = sizeof(said) - 1;
 
-	for (unsigned number = (unsigned)info->si_syscall & 4095; number || *at == ' '; number /= 10) {
-		*at-- = (char)('0' + number % 10);
-		if (number < 10)
-			break;
-	}
-	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	memcpy(text, said, length);
+	unsigned number = (unsigned)info->si_syscall;
+	do {
+		digits[n++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	while (n)
+		text[length++] = digits[--n];
+	text[length++] = '\n';
+	(void)!write(STDERR_FILENO, text, length);
 	_exit(CONFINE_STATUS);
 }
 
