@@ -34,6 +34,24 @@ static inline void copy_short(void *to, const void *from, size_t n)
 	}
 }
 
+/*
+ * Words. What is read again soon (for its checksum) is written with stores as wide as those loads, and aligned
+ * like them: a load of what several stores have just written waits until they are in the cache, behind all
+ * stores before them, and lines that were written back are far away.
+ */
+static inline uint64_t load_word(const void *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+static inline void store_word(void *p, uint64_t word)
+{
+	memcpy(p, &word, sizeof(word));
+}
+
 /* The same bytes, both n long. */
 static inline int same_short(const void *a, const void *b, size_t n)
 {

@@ -16,7 +16,10 @@
 
 uint32_t record_crc(const struct paste_region *r, const struct record *rec, uint32_t meta)
 {
-	return paste_crc(r->sb.salt, (const uint8_t *)rec + sizeof(rec->crc), meta - sizeof(rec->crc));
+	/* The epoch by itself: what follows is aligned as it was written (base/copy.h). */
+	uint32_t crc = paste_crc_short(r->sb.salt, &rec->epoch, sizeof(rec->epoch));
+
+	return paste_crc(crc, &rec->sequence, meta - offsetof(struct record, sequence));
 }
 
 uint32_t header_crc(const struct paste_region *r, const struct header *h)
@@ -73,18 +76,12 @@ static void record_finish(struct log *l, struct record *rec, uint64_t sequence, 
 	assert(lag <= UINT32_MAX && shape->length % 8 == 0 && shape->meta <= RECORD_META_MAX);
 	if (!SITE(log_lag_honest))
 		lag = 1; /* claims that everything before this record is durable */
-	*rec = (struct record){
-		.epoch = l->epoch,
-		.sequence = sequence,
-		.length = shape->length,
-		.meta = shape->meta,
-		.lag = (uint32_t)lag,
-		.digest = digest,
-		.log = l->number,
-		.ops = shape->ops,
-		.type = shape->type,
-		.digests = rec->digests,
-	};
+	uint64_t *word = (uint64_t *)(void *)rec;
+	word[0] = (uint64_t)l->epoch << 32;
+	word[1] = sequence;
+	word[2] = shape->length | (uint64_t)shape->meta << 32;
+	word[3] = lag | (uint64_t)digest << 32;
+	word[4] = l->number | (uint64_t)shape->ops << 16 | (uint64_t)shape->type << 32 | (uint64_t)rec->digests << 48;
 	rec->crc = record_crc(l->r, rec, shape->meta);
 	l->stated = sequence - lag;
 	l->last_ops = shape->ops;

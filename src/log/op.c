@@ -32,17 +32,34 @@ int64_t op_decode(const uint8_t *p, size_t room, struct op_view *v)
 	return (int64_t)size;
 }
 
+static void put_op(uint8_t *p, const struct op *op)
+{
+	uint64_t word = op->type | (uint64_t)op->flags << 8;
+
+	/* Field by field, as they were set just now: the compiler would make one load of them. */
+	__asm__("" : "+r"(word));
+	word |= (uint64_t)op->key_length << 16;
+	__asm__("" : "+r"(word));
+	word |= (uint64_t)op->refs << 32;
+	__asm__("" : "+r"(word));
+	store_word(p, word | (uint64_t)op->attributes << 48);
+	store_word(p + 8, op->version);
+	store_word(p + 16, op->length);
+}
+
 size_t op_encode(uint8_t *p, const struct op_view *v)
 {
-	uint8_t *q = p;
+	uint8_t *q = p + sizeof(v->op);
 	size_t size = op_size(&v->op);
 
-	memcpy(q, &v->op, sizeof(v->op));
-	q += sizeof(v->op);
 	/* Padding first: what comes before it is written over its front. */
-	memset(p + size - 8, 0, size > sizeof(v->op) ? 8 : 0);
-	copy_short(q, v->refs, (size_t)v->op.refs * sizeof(struct extent));
-	q += (size_t)v->op.refs * sizeof(struct extent);
+	store_word(p + size - 8, 0);
+	put_op(p, &v->op);
+	for (uint32_t i = 0; i < v->op.refs; i++) {
+		store_word(q, load_word(&v->refs[i].ref));
+		memcpy(q + sizeof(struct paste_ref), &v->refs[i].crc, sizeof(v->refs[i].crc));
+		q += sizeof(struct extent);
+	}
 	copy_short(q, v->key, v->op.key_length);
 	q += v->op.key_length;
 	if (v->op.attributes)
