@@ -196,6 +196,6 @@ uint32_t paste_buffer_count(const struct paste_region *r)
 
 uint32_t paste_buffer_free(const struct paste_region *r)
 {
-	uint32_t whole = r->free_segments > r->reserve ? r->free_segments - r->reserve : 0;
+	uint32_t whole = r->free_segments > r->landing_reserve ? r->free_segments - r->landing_reserve : 0;
 	return whole * r->per_segment + r->free_buffers + r->cache_count;
 }

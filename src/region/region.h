@@ -64,7 +64,8 @@ struct paste_region {
 	uint32_t fill;            /* DATA segment that buffers are handed out from, or SEGMENT_NONE */
 	uint32_t fill_next;       /* word to look at next */
 	uint32_t fill_scan;       /* where the search for a partly free segment goes on */
-	uint32_t reserve;         /* whole segments that buffer_alloc leaves alone */
+	uint32_t reserve;         /* whole segments that changes leave alone: for checkpoints and deletes */
+	uint32_t landing_reserve; /* ... and buffer_alloc: more, so that what landed can become changes */
 	uint64_t live_bytes;
 	uint64_t live_buffers; /* with a live slice */
 	uint64_t cleaned;      /* segments that became free because the cleaner emptied them */

@@ -131,7 +131,7 @@ void region_live_drop(struct paste_region *r, struct paste_ref ref)
 
 static bool cache_has_room(const struct paste_region *r)
 {
-	return r->cache_count < r->cache_size && r->free_segments > r->reserve + r->segments / 8;
+	return r->cache_count < r->cache_size && r->free_segments > r->landing_reserve + r->segments / 8;
 }
 
 static void buffer_release(struct paste_region *r, uint32_t b)
@@ -179,16 +179,16 @@ static uint32_t fill_choose(struct paste_region *r)
 {
 	uint32_t s = SEGMENT_NONE;
 
-	if (r->free_segments <= r->reserve + r->segments / 4) {
+	if (r->free_segments <= r->landing_reserve + r->segments / 4) {
 		/* Holes that are used again need no cleaning, but scatter values: the more of them the scarcer room is. */
-		bool scarce = r->free_segments <= r->reserve + r->segments / 8;
+		bool scarce = r->free_segments <= r->landing_reserve + r->segments / 8;
 		s = fill_partial(r, r->per_segment / (scarce ? 16 : 4) + 1);
-		if (s == SEGMENT_NONE && r->free_segments <= r->reserve)
+		if (s == SEGMENT_NONE && r->free_segments <= r->landing_reserve)
 			s = fill_partial(r, 1);
 		if (s != SEGMENT_NONE)
 			return s;
 	}
-	if (r->free_segments <= r->reserve)
+	if (r->free_segments <= r->landing_reserve)
 		return SEGMENT_NONE;
 	s = r->free_segment[--r->free_segments];
 	r->taken++;

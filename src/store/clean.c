@@ -36,14 +36,14 @@ static bool may_be_victim(const struct paste_store *s, uint32_t segment)
 }
 
 /* Victims: from the emptiest up, until they would yield an eighth of the region or their survivors would take more than
- * what is free. A segment that is nearly full yields nothing. */
-static uint32_t choose_victims(struct paste_store *s)
+ * half of what is free beyond `spare`. A segment that is nearly full yields nothing. */
+static uint32_t choose_victims(struct paste_store *s, uint32_t spare)
 {
 	uint32_t by_class[CLASSES] = {0};
 	uint32_t limit = 0, chosen = 0;
 	uint64_t live = 0, gain = 0;
 	uint64_t goal = (uint64_t)(s->r->segments / 8 + 2) << s->r->segment_shift;
-	uint64_t room = (uint64_t)(s->r->free_segments > 4 ? s->r->free_segments - 4 : 0) << s->r->segment_shift;
+	uint64_t room = (uint64_t)(s->r->free_segments > spare ? s->r->free_segments - spare : 0) << s->r->segment_shift;
 
 	for (uint32_t i = 0; i < s->r->segments; i++) {
 		if (may_be_victim(s, i))
@@ -70,7 +70,7 @@ static uint32_t choose_victims(struct paste_store *s)
 	return chosen;
 }
 
-bool cleaner_begin(struct paste_store *s)
+bool cleaner_begin(struct paste_store *s, uint32_t spare)
 {
 	struct cleaner *c = &s->cleaner;
 
@@ -80,7 +80,7 @@ bool cleaner_begin(struct paste_store *s)
 	if (c->futile && s->retired - c->futile_retired < s->r->segments && s->r->free_segments <= c->futile_free)
 		return false;
 	region_cache_drain(s->r);
-	c->victims = choose_victims(s);
+	c->victims = choose_victims(s, spare);
 	c->futile = c->victims == 0;
 	c->futile_retired = s->retired;
 	c->futile_free = s->r->free_segments;

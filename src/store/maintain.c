@@ -79,13 +79,6 @@ static uint64_t free_above_reserve(const struct paste_store *s)
 	return above << s->r->segment_shift;
 }
 
-/* No fresh segment for what arrives. Buffers of deleted values wait for nothing but a record that says so, and while
- * nothing can arrive none is written. */
-static bool starved(const struct paste_store *s)
-{
-	return s->r->free_segments <= s->r->reserve;
-}
-
 static bool wants_checkpoint(const struct paste_store *s)
 {
 	uint64_t log = space_log_bytes(s);
@@ -115,6 +108,17 @@ static int step_checkpoint(struct paste_store *s, const struct intake *in, bool 
 	return ret == -ENOSPC ? 0 : ret;
 }
 
+/* A good part of the region is in the hands of somebody, bodies that still arrive for the most part: what is moved out
+ * from between them makes no room before they end. */
+static bool is_held(const struct paste_region *r)
+{
+	uint32_t held = 0;
+
+	for (uint32_t b = 0; b < r->buffers; b++)
+		held += r->buffer[b].users > 0 && r->buffer[b].live == 0;
+	return held > r->buffers / 16;
+}
+
 static int step_cleaner(struct paste_store *s, const struct intake *in, bool idle)
 {
 	if (!s->cleaner.active) {
@@ -122,7 +126,9 @@ static int step_cleaner(struct paste_store *s, const struct intake *in, bool idl
 		/* What fills the room that there is now may lie scattered: worth a look when room is scarce again. */
 		if (!low)
 			s->cleaner.futile = false;
-		if (!low || !cleaner_begin(s))
+		/* What has landed needs segments for its records, and its buffers can be let go of only then. */
+		uint32_t spare = CLEANER_SPARE + (space_is_starved(s) && is_held(s->r) ? s->r->reserve : 0);
+		if (!low || !cleaner_begin(s, spare))
 			return 0;
 	}
 	/* What is moved needs room as well, and the victims are free only at the end. */
@@ -163,7 +169,7 @@ int paste_store_maintain(struct paste_store *s, bool idle)
 	if (s->read_only)
 		return 0;
 	/* A snapshot costs nobody the room to arrive. */
-	if (s->snapshot.given_up || (s->snapshot.kept_bytes && starved(s)))
+	if (s->snapshot.given_up || (s->snapshot.kept_bytes && space_is_starved(s)))
 		snapshot_give_up(s);
 	space_set_reserve(s);
 	struct intake in = intake_since(s);
@@ -178,7 +184,7 @@ int paste_store_maintain(struct paste_store *s, bool idle)
 		return cleaning;
 	if (idle)
 		return idle_end(s, busy || cleaning || expiring);
-	if (starved(s) && s->round_count == 0 && !store_dirty(s) && store_wants_seal(s)) {
+	if (space_is_starved(s) && s->round_count == 0 && !store_dirty(s) && store_wants_seal(s)) {
 		int ret = store_seal(s);
 		if (ret < 0 && ret != -ENOSPC)
 			return ret;

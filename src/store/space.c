@@ -3,7 +3,8 @@
  * Admission and making room.
  *
  * Two questions are kept apart. Whether a value may be stored at all is decided by what is live: values, two
- * checkpoints of the index, the log between checkpoints, and an eighth of the region for the cleaner to work in.
+ * checkpoints of the index, the log between checkpoints, and an eighth of the region for the cleaner to work in, and
+ * a few segments that what has landed already can count on.
  * Whether there is a free segment at this moment is a matter of cleaning in time: maintenance keeps ahead of
  * the load, and if it did not, the change that needs the room waits for it.
  */
@@ -12,6 +13,7 @@
 #include "store/store_internal.h"
 
 #define SPARE_SEGMENTS 6 /* two for the log, two for survivors, one to rotate to, one for lists */
+#define LANDING_SEGMENTS 4
 
 static uint64_t segments_for(const struct paste_store *s, uint64_t bytes)
 {
@@ -44,11 +46,18 @@ uint64_t space_log_bytes(const struct paste_store *s)
 	return bytes;
 }
 
+/* Bodies that arrive slowly may hold all buffers that there are: then those that end still find room for their records
+ * (which are small beside them) and for the largest value's lists. */
+static uint32_t landing_segments(const struct paste_store *s)
+{
+	return LANDING_SEGMENTS + s->r->segments / 128;
+}
+
 static uint64_t space_usable(const struct paste_store *s)
 {
 	uint64_t total = (uint64_t)s->r->segments << s->r->segment_shift;
 	uint64_t taken = total / 8 + space_log_limit(s) +
-			 (uint64_t)(SPARE_SEGMENTS + 2 * s->logs) * s->r->segment_size;
+			 (uint64_t)(SPARE_SEGMENTS + landing_segments(s) + 2 * s->logs) * s->r->segment_size;
 
 	return total > taken ? total - taken : 0;
 }
@@ -63,6 +72,7 @@ uint64_t space_capacity(const struct paste_store *s)
 void space_set_reserve(struct paste_store *s)
 {
 	s->r->reserve = (uint32_t)segments_for(s, index_estimate(s)) + SPARE_SEGMENTS + s->logs;
+	s->r->landing_reserve = s->r->reserve + landing_segments(s);
 }
 
 bool space_checkpoint_fits(const struct paste_store *s)
@@ -73,6 +83,11 @@ bool space_checkpoint_fits(const struct paste_store *s)
 bool space_is_low(const struct paste_store *s)
 {
 	return s->r->free_segments < s->r->reserve + s->r->segments / 8 + 2;
+}
+
+bool space_is_starved(const struct paste_store *s)
+{
+	return s->r->free_segments <= s->r->landing_reserve;
 }
 
 int space_admit(struct paste_store *s, uint64_t value, uint64_t index, uint64_t replaced)
@@ -139,7 +154,7 @@ int space_checkpoint(struct paste_store *s)
 static int finish_cleaning(struct paste_store *s)
 {
 	s->cleaner.futile = false; /* somebody waits: look again */
-	if (!s->cleaner.active && !cleaner_begin(s))
+	if (!s->cleaner.active && !cleaner_begin(s, CLEANER_SPARE))
 		return 0;
 	int ret = 1;
 	while (ret > 0)

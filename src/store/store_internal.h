@@ -330,6 +330,9 @@ uint64_t space_log_limit(const struct paste_store *s); /* bytes of log that ask 
 uint64_t space_log_bytes(const struct paste_store *s); /* since the last one */
 void space_set_reserve(struct paste_store *s);
 bool space_is_low(const struct paste_store *s);
+/* No fresh segment for what arrives. Buffers of deleted values wait for nothing but a record that says so, and while
+ * nothing can arrive none is written. */
+bool space_is_starved(const struct paste_store *s);
 bool space_checkpoint_fits(const struct paste_store *s);
 
 /* pack.c ------------------------------------------------------------------------------------------------------ */
@@ -346,7 +349,9 @@ void pack_close(struct paste_store *s);
 int checkpoint_begin(struct paste_store *s, bool clean);
 int checkpoint_step(struct paste_store *s, uint32_t ops);
 bool segment_list_add(struct segment_list *l, uint32_t segment);
-bool cleaner_begin(struct paste_store *s);
+/* `spare`: free segments that it leaves alone. False: there is nothing to clean, or no room to do it. */
+#define CLEANER_SPARE 4 /* at the least: for the log and for lists */
+bool cleaner_begin(struct paste_store *s, uint32_t spare);
 int cleaner_step(struct paste_store *s, uint64_t bytes, uint32_t entries);
 
 /* damage.c ---------------------------------------------------------------------------------------------------- */

@@ -129,7 +129,7 @@ static void the_reserve_is_left_alone_and_full_is_said(void **state)
 	uint32_t buffer, n = 0;
 
 	bare_begin(&b, SIM_SHM, MIB, 2048, 1);
-	b.r->reserve = 5;
+	b.r->landing_reserve = 5;
 	assert_int_equal(paste_buffer_free(b.r), (b.r->segments - 5) * b.r->per_segment);
 	while (paste_buffer_alloc(b.r, &buffer) == 0)
 		n++;
@@ -285,7 +285,7 @@ static void random_work_adds_up(void **state)
 	uint32_t held[300], n_live = 0, n_held = 0, segments[8], n_segments = 0;
 
 	bare_begin(&b, SIM_SHM, 2 * MIB, 2048, 1);
-	b.r->reserve = 4;
+	b.r->landing_reserve = 4;
 	for (int step = 0; step < 200000; step++) {
 		switch (sim_below(&random, 7)) {
 		case 0:

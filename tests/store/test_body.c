@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* Buffers that have a user, in bytes. */
 static uint64_t held(const struct fixture *f)
@@ -151,12 +152,64 @@ static void without_a_buffer_to_copy_into_the_body_stays_as_it_was(void **state)
 	fixture_end(&f);
 }
 
+#define CRUMB 16
+#define UPLOAD_MAX (64 * KIB)
+
+/* Crumbs of many uploads at once, until no buffer is left. */
+static uint32_t crumbs_fill(struct fixture *f, struct paste_body *bodies, uint32_t n, const uint8_t *bytes)
+{
+	for (uint32_t done = 0;; done += CRUMB) {
+		assert_true(done + CRUMB <= UPLOAD_MAX);
+		for (uint32_t i = 0; i < n; i++) {
+			if (arrive(f, &bodies[i], bytes + done, CRUMB, 0))
+				return done;
+		}
+	}
+}
+
+static void uploads_that_hold_all_free_buffers_are_stored_when_they_end(void **state)
+{
+	static const struct {
+		enum sim_kind kind;
+		uint64_t size;
+		uint32_t uploads;
+	} table[] = {{SIM_SHM, 1 * MIB, 50}, {SIM_SHM, 8 * MIB, 200}, {SIM_FILE, 8 * MIB, 200}};
+
+	for (size_t t = 0; t < sizeof(table) / sizeof(table[0]); t++) {
+		struct fixture f;
+		struct paste_body *bodies = calloc(table[t].uploads, sizeof(*bodies));
+		struct paste_result result;
+		uint8_t bytes[UPLOAD_MAX];
+		char key[24];
+		fill_bytes(7, bytes, sizeof(bytes));
+		fixture_begin(&f, table[t].kind, table[t].size, 0, 1);
+		for (uint32_t i = 0; i < table[t].uploads; i++)
+			paste_body_init(&bodies[i]);
+		uint32_t whole = crumbs_fill(&f, bodies, table[t].uploads, bytes);
+		assert_true(whole > 0);
+		assert_true(f.s->placed_bytes < space_capacity(f.s) / 2);
+		for (uint32_t i = 0; i < table[t].uploads; i++) {
+			size_t length = (size_t)sprintf(key, "upload %u", i);
+			int ret = paste_store_put(f.s, key, length, bodies[i].slices, bodies[i].n, &result);
+			if (ret)
+				print_message("case %zu, upload %u of %u\n", t, i, table[t].uploads);
+			assert_int_equal(ret, 0);
+			paste_body_free(f.s, &bodies[i]);
+			if (i % 10 == 9)
+				turn(&f);
+		}
+		free(bodies);
+		fixture_end(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_dribbled_body_holds_at_most_twice_its_bytes_and_four_buffers),
 	    cmocka_unit_test(a_body_that_is_given_up_leaves_nothing),
 	    cmocka_unit_test(without_a_buffer_to_copy_into_the_body_stays_as_it_was),
+	    cmocka_unit_test(uploads_that_hold_all_free_buffers_are_stored_when_they_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

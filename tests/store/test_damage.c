@@ -474,7 +474,7 @@ static void the_cleaner_leaves_damaged_values_where_they_are_and_moves_the_other
 	settle(&f);
 	f.m->base[place_of(&f, "k17") + 3] ^= 1;
 	uint64_t place = place_of(&f, "k17"), moved = place_of(&f, "k18");
-	assert_true(cleaner_begin(f.s));
+	assert_true(cleaner_begin(f.s, CLEANER_SPARE));
 	while (cleaner_step(f.s, UINT64_MAX, 100) == 1)
 		;
 	settle(&f);

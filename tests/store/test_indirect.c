@@ -116,7 +116,7 @@ static void a_value_that_is_moved_in_parts_is_whole_at_every_step(void **state)
 		put_text(&f, key, (uint64_t)i, 3000);
 	}
 	settle(&f);
-	assert_true(cleaner_begin(f.s));
+	assert_true(cleaner_begin(f.s, CLEANER_SPARE));
 	int ret = 1;
 	while (ret > 0) {
 		ret = cleaner_step(f.s, 1, 1);
@@ -129,7 +129,7 @@ static void a_value_that_is_moved_in_parts_is_whole_at_every_step(void **state)
 			fixture_open(&f);
 			expect_text(&f, "big", 1, MIB);
 			fixture_prove(&f);
-			ret = cleaner_begin(f.s) && steps < 100;
+			ret = cleaner_begin(f.s, CLEANER_SPARE) && steps < 100;
 		}
 	}
 	assert_true(steps > 4);
