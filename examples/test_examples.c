@@ -230,6 +230,144 @@ static void the_forwarder_loses_nothing(void **state)
 	end(&f);
 }
 
+static int to_the_only_one(void *arg, const uint8_t address[16], uint8_t mac[6])
+{
+	memset(mac, 2, 6);
+	return 0;
+}
+
+/* A server and three clients, each end our TCP, over a pipe. */
+struct talk {
+	struct fixture f;
+	struct paste_port *port[2];
+	struct paste_stack *server;
+	struct client client[3];
+};
+
+static void begin_talk(struct talk *t)
+{
+	struct paste_stack *stack[2];
+
+	begin(&t->f);
+	pipe_between(&t->f, t->port);
+	for (int end = 0; end < 2; end++) {
+		struct paste_tcp_options o = {
+		    .port = t->port[end],
+		    .any_mac = true,
+		    .neighbour = to_the_only_one,
+		    .address4 = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = (uint8_t)(1 + end)},
+		    .limits.connections = 64};
+		assert_int_equal(paste_tcp_open(t->f.region, &o, &stack[end], NULL), 0);
+	}
+	t->server = stack[1];
+	assert_int_equal(paste_stack_listen(t->server, "10.0.0.2:7", NULL, 0, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		t->client[i] = (struct client){.stack = stack[0], .region = t->f.region};
+		assert_int_equal(client_connect(&t->client[i], "10.0.0.2:7", NULL), 0);
+	}
+}
+
+/* The client of the example knows one connection: while one asks the others are silent. */
+static void ask(struct talk *t, int which, const char *line,
+		int (*round)(struct paste_stack *stack, struct paste_store *store, int64_t timeout_us))
+{
+	int ret = client_send(&t->client[which], line);
+
+	assert_int_equal(ret, 0);
+	for (int i = 0; i < 1000000 && ret == 0; i++) {
+		assert_true(round(t->server, t->f.store, 0) >= 0);
+		ret = client_round(&t->client[which], 0);
+	}
+	assert_int_equal(ret, 1);
+}
+
+static void end_talk(struct talk *t,
+		     int (*round)(struct paste_stack *stack, struct paste_store *store, int64_t timeout_us))
+{
+	struct paste_stack_stats stats;
+
+	for (int i = 0; i < 3; i++)
+		paste_conn_close(t->client[i].conn);
+	do {
+		assert_true(round(t->server, t->f.store, 0) >= 0);
+		paste_stack_poll(t->client[0].stack, &(struct paste_event){0}, 1, 0);
+		paste_stack_stats(t->server, &stats);
+	} while (stats.connections > 0);
+	paste_stack_close(t->client[0].stack);
+	paste_stack_close(t->server);
+	for (int end = 0; end < 2; end++)
+		paste_port_close(t->port[end]);
+}
+
+static void make_line(uint32_t number, char *line, uint32_t length)
+{
+	for (uint32_t i = 0; i < length; i++)
+		line[i] = (char)('a' + (number * 7 + i * 3 + i / 26) % 26);
+	strcpy(line + length, "\n");
+}
+
+static void the_echo_server_says_the_same(void **state)
+{
+	struct talk t;
+	char line[1024];
+
+	begin_talk(&t);
+	for (uint32_t i = 0; i < 300; i++) {
+		make_line(i, line, i * 3);
+		ask(&t, i % 3, line, echo_round);
+		assert_int_equal(strlen(t.client[i % 3].line), i * 3);
+		assert_memory_equal(t.client[i % 3].line, line, i * 3);
+	}
+	end_talk(&t, echo_round);
+	assert_int_equal(paste_buffer_free(t.f.region), t.f.free);
+	end(&t.f);
+}
+
+static void the_append_server_has_kept_what_it_answered(void **state)
+{
+	struct talk t;
+	char line[1024], number[24];
+	struct paste_value v;
+
+	begin_talk(&t);
+	for (uint32_t i = 0; i < 300; i++) {
+		make_line(i, line, i * 3);
+		ask(&t, i % 3, line, append_round);
+		snprintf(number, sizeof(number), "%u", i + 1);
+		assert_string_equal(t.client[i % 3].line, number);
+	}
+	/* Two lines at once, and one in two parts. */
+	assert_int_equal(client_send(&t.client[0], "the beginning "), 0);
+	for (int i = 0; i < 10; i++) {
+		append_round(t.server, t.f.store, 0);
+		assert_int_equal(client_round(&t.client[0], 0), 0);
+	}
+	ask(&t, 0, "and the end\n", append_round);
+	assert_string_equal(t.client[0].line, "301");
+	ask(&t, 0, "one\ntwo\n", append_round);
+	assert_string_equal(t.client[0].line, "303"); /* the number of the last one says it of both */
+	end_talk(&t, append_round);
+	assert_int_equal(paste_store_close(t.f.store), 0);
+	open_store(&t.f);
+	for (uint32_t i = 0; i < 303; i++) {
+		static const char *const last[] = {"the beginning and the end", "one", "two"};
+		char got[1024];
+		uint32_t at = 0;
+		if (i < 300)
+			make_line(i, line, i * 3);
+		const char *want = i < 300 ? line : last[i - 300];
+		assert_int_equal(paste_store_read(t.f.store, "lines", 5, i + 1, &v), 0);
+		assert_int_equal(v.length, i < 300 ? i * 3 : strlen(want));
+		if (v.bytes)
+			memcpy(got, v.bytes, v.length);
+		for (uint32_t k = 0; !v.bytes && k < v.n; at += v.slices[k++].length)
+			memcpy(got + at, paste_ref_data(t.f.region, v.slices[k]), v.slices[k].length);
+		assert_memory_equal(got, want, v.length);
+		paste_value_put(t.f.store, &v);
+	}
+	end(&t.f);
+}
+
 static void a_port_number_is_checked(void **state)
 {
 	static const char *const bad[] = {"", "0", "65536", "80x", "-1"};
@@ -249,6 +387,8 @@ int main(void)
 	    cmocka_unit_test(the_receiver_keeps_every_packet),
 	    cmocka_unit_test(the_reflector_answers_each_datagram_in_place),
 	    cmocka_unit_test(the_forwarder_loses_nothing),
+	    cmocka_unit_test(the_echo_server_says_the_same),
+	    cmocka_unit_test(the_append_server_has_kept_what_it_answered),
 	    cmocka_unit_test(a_port_number_is_checked),
 	};
 
