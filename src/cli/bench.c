@@ -13,7 +13,8 @@ struct client_options bench_client_options(const struct bench_options *o)
 				       .connections = o->connections,
 				       .timeout_ns = (uint64_t)(o->timeout * 1e9),
 				       .spin = o->spin,
-				       .udp = o->udp};
+				       .udp = o->udp,
+				       .echo = o->echo};
 }
 
 int bench_not_connected(int error, const struct paste_error *err)

@@ -211,6 +211,26 @@ static void deliver(struct client *c, uint32_t index, const struct http_reply *r
 	ask_next(c, index);
 }
 
+/* As client_take(): the answer is what was asked. */
+static bool take_echo(struct client *c, uint32_t index, const char *data, size_t length)
+{
+	struct client_connection *k = &c->connections[index];
+	const struct client_request *q = &k->request;
+	struct http_reply reply = {.status = 201, .body = ""};
+
+	k->wanted = q->head_length + q->body_length;
+	if (k->busy && length < k->wanted)
+		return false;
+	if (!k->busy || length > k->wanted)
+		client_lose(c, index, "the server sent bytes that nobody asked for", 0);
+	else if (memcmp(data, q->head, q->head_length) ||
+		 memcmp(data + q->head_length, q->body, q->body_length))
+		client_lose(c, index, "the server sent other bytes back than it got", 0);
+	else
+		deliver(c, index, &reply);
+	return true;
+}
+
 bool client_take(struct client *c, uint32_t index, const char *data, size_t length)
 {
 	struct client_connection *k = &c->connections[index];
@@ -224,6 +244,8 @@ bool client_take(struct client *c, uint32_t index, const char *data, size_t leng
 			client_lose(c, index, "the service sent something that is no answer", 0);
 		return true;
 	}
+	if (c->options.echo)
+		return take_echo(c, index, data, length);
 	if (k->busy && length < k->wanted)
 		return false;
 	int64_t whole = k->busy ? http_reply_parse(data, length, &reply) : 0;

@@ -53,7 +53,8 @@ struct client_options {
 	uint32_t connections;
 	uint64_t timeout_ns; /* without any answer */
 	bool spin;
-	bool udp; /* datagrams (bench_udp.h) */
+	bool udp;  /* datagrams (bench_udp.h) */
+	bool echo; /* the answer is the request's own bytes */
 };
 
 struct client_connection {

@@ -31,6 +31,7 @@ enum long_option {
 	OPTION_SEED,
 	OPTION_STREAM,
 	OPTION_XDP,
+	OPTION_ECHO,
 };
 
 static const struct option long_options[] = {
@@ -51,22 +52,18 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPTION_SEED},
     {"stream", required_argument, NULL, OPTION_STREAM},
     {"xdp", required_argument, NULL, OPTION_XDP},
+    {"echo", required_argument, NULL, OPTION_ECHO},
     {NULL},
 };
 
-/* "http://HOST:PORT", "udp://HOST:PORT", HOST a name, an address, or [an IPv6 address]. */
-static bool parse_url(struct bench_options *o, const char *url)
+/* "HOST:PORT", HOST a name, an address, or [an IPv6 address]. */
+static bool parse_host(struct bench_options *o, const char *host, uint64_t port)
 {
-	uint64_t port = 80;
-
-	o->udp = strncasecmp(url, "udp://", 6) == 0;
-	if (!o->udp && strncasecmp(url, "http://", 7))
-		return false;
-	const char *host = url + (o->udp ? 6 : 7);
 	size_t length = strcspn(host, "/");
+	char text[sizeof(o->host)];
+
 	if (host[length] && strcmp(host + length, "/"))
 		return false;
-	char text[sizeof(o->host)];
 	if (length >= sizeof(text))
 		return false;
 	memcpy(text, host, length);
@@ -82,11 +79,18 @@ static bool parse_url(struct bench_options *o, const char *url)
 	const char *bare = bracketed ? text + 1 : text;
 	if (!*bare || strpbrk(bare, "[] @?#\r\n"))
 		return false;
-	o->url = url;
 	snprintf(o->host, sizeof(o->host), "%s", bare);
 	snprintf(o->port, sizeof(o->port), "%u", (unsigned int)port);
 	snprintf(o->authority, sizeof(o->authority), bracketed ? "[%s]:%s" : "%s:%s", o->host, o->port);
 	return true;
+}
+
+/* "http://HOST:PORT", "udp://HOST:PORT" */
+static bool parse_url(struct bench_options *o, const char *url)
+{
+	o->url = url;
+	o->udp = strncasecmp(url, "udp://", 6) == 0;
+	return (o->udp || strncasecmp(url, "http://", 7) == 0) && parse_host(o, url + (o->udp ? 6 : 7), 80);
 }
 
 /* "1024", "16K", "16-16K" */
@@ -203,6 +207,11 @@ static int take_option(struct bench_options *o, int option, char **argv)
 	case OPTION_XDP:
 		o->xdp = optarg;
 		return *optarg ? CLI_OK : cli_usage("bench", "--xdp wants the name of an interface");
+	case OPTION_ECHO:
+		o->echo = true;
+		o->url = optarg;
+		return parse_host(o, optarg, 7) ? CLI_OK
+						: cli_usage("bench", "--echo '%s' is not HOST:PORT", optarg);
 	case OPTION_VERIFY:
 		o->verify = optarg;
 		return *optarg ? CLI_OK : cli_usage("bench", "--verify wants the name of a file");
@@ -249,15 +258,18 @@ static int check_together(struct bench_options *o, const char *loading)
 	if (o->udp && (o->size_high > BENCH_UDP_SIZE_MAX || o->fill || o->zipf > 0))
 		return cli_usage("bench", "datagrams have up to %d bytes, and no keys (--fill, --zipf)",
 				 BENCH_UDP_SIZE_MAX);
+	if (o->echo && (o->verify || o->check || o->stream || o->fill || o->zipf > 0 || o->size_low == 0))
+		return cli_usage("bench", "--echo sends bytes and has them back, at least one: no --verify, --check, "
+					  "--stream, --fill, --zipf");
 	if (o->stream && !o->udp && !o->check)
 		return cli_usage("bench", "--stream names the stream of udp://HOST:PORT, or what --check is to read of it");
-	if (o->udp) { /* appends to one stream */
+	if (o->udp || o->echo) { /* one kind of message; appends to one stream */
 		memset(o->weight, 0, sizeof(o->weight));
 		o->weight[BENCH_APPEND] = o->weights = o->streams = 1;
 		o->keys = o->connections;
-		if (!o->stream)
-			o->stream = "udp";
 	}
+	if (o->udp && !o->stream)
+		o->stream = "udp";
 	if (o->seconds > 0 && o->requests)
 		return cli_usage("bench", "-d and -n are two ways to say when to end: give one");
 	if (o->verify_sync && !o->verify)
@@ -273,6 +285,8 @@ static int check_together(struct bench_options *o, const char *loading)
 
 static int parse_positional(struct bench_options *o, int argc, char **argv)
 {
+	if (o->echo)
+		return optind == argc ? CLI_OK : cli_usage("bench", "--echo says where, '%s' is one too many", argv[optind]);
 	if (optind == argc)
 		return cli_usage("bench", "the URL is missing");
 	if (optind + 1 < argc)

@@ -28,6 +28,7 @@ struct bench_options {
 	const char *xdp;            /* our own TCP on this interface; NULL: kernel sockets */
 	bool verify_sync, spin, json, progress, fill;
 	bool udp;           /* the URL is udp://HOST:PORT */
+	bool echo;          /* no service: what is sent comes back. `url` is HOST:PORT */
 	const char *stream; /* the one that the datagrams go to; NULL: not given */
 };
 

@@ -136,7 +136,7 @@ static bool run_next(void *arg, uint32_t connection, struct client_request *q)
 		note(r, TRACE_ISSUED, connection, length);
 	}
 	name_write(&r->names, lane->target, name);
-	if (r->o->udp)
+	if (r->o->udp || r->o->echo)
 		bench_udp_request(q, &r->body, lane->request, length);
 	else
 		request_write(q, r->o->authority, lane->kind, name, &r->body, lane->request, length);

@@ -70,6 +70,12 @@ static struct histogram *all_kinds(const struct bench_stats *s)
 	return all;
 }
 
+/* The one kind of --echo is no append. */
+static const char *kind_name(const struct bench_options *o, int kind)
+{
+	return o->echo ? "echo" : bench_kind_names[kind];
+}
+
 static void latency_row(const char *name, const struct histogram *h)
 {
 	printf("  %-8s %12" PRIu64 " %9.1f", name, h->count, histogram_mean(h) / 1e3);
@@ -78,7 +84,7 @@ static void latency_row(const char *name, const struct histogram *h)
 	putchar('\n');
 }
 
-static void latency_table(const struct bench_stats *s, const struct histogram *all)
+static void latency_table(const struct bench_options *o, const struct bench_stats *s, const struct histogram *all)
 {
 	int kinds = 0;
 
@@ -89,7 +95,7 @@ static void latency_table(const struct bench_stats *s, const struct histogram *a
 	for (int kind = 0; kind < BENCH_KINDS; kind++) {
 		if (!s->latency[kind].count)
 			continue;
-		latency_row(bench_kind_names[kind], &s->latency[kind]);
+		latency_row(kind_name(o, kind), &s->latency[kind]);
 		kinds++;
 	}
 	if (kinds != 1)
@@ -121,10 +127,12 @@ void bench_report_table(const struct bench_options *o, const struct bench_stats 
 	cli_row("sent", "%.1f MB/s, received %.1f MB/s", rate(s->sent_bytes, seconds) / 1e6,
 		rate(s->received_bytes, seconds) / 1e6);
 	cli_row("client CPU", "%.2f us a request, busy %.0f %% of the time", cpu_us(s, all->count), busy(s) * 100);
-	latency_table(s, all);
-	status_row(s);
-	cli_row("acknowledged", "%" PRIu64 " writes", s->acknowledged);
-	cli_row("full (507)", "%" PRIu64, s->full);
+	latency_table(o, s, all);
+	if (!o->echo) {
+		status_row(s);
+		cli_row("acknowledged", "%" PRIu64 " writes", s->acknowledged);
+		cli_row("full (507)", "%" PRIu64, s->full);
+	}
 	if (o->udp)
 		cli_row("unanswered", "%" PRIu64 " datagrams, within 1 s", s->unanswered);
 	cli_row("errors", "%" PRIu64, s->errors);
@@ -205,7 +213,7 @@ void bench_report_json(const struct bench_options *o, const struct bench_stats *
 	json_object(j, "latency_us_by_kind");
 	for (int kind = 0; kind < BENCH_KINDS; kind++)
 		if (s->latency[kind].count)
-			latency_json(j, bench_kind_names[kind], &s->latency[kind]);
+			latency_json(j, kind_name(o, kind), &s->latency[kind]);
 	json_end_object(j);
 	answers_json(j, s);
 	json_bool(j, "connection_lost", outcome->lost);

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import socketserver
 import subprocess
 import threading
 import unittest
@@ -12,6 +13,12 @@ from veth_pair import ADDRESS, HERE, THERE, Pair, skip_if_needed
 
 PST = take_pst()
 PORT = 8080
+
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data[:-1] + b'!' if getattr(self.server, 'spoil', False) else data)
 
 
 class BenchXdp(unittest.TestCase):
@@ -78,6 +85,26 @@ class BenchXdp(unittest.TestCase):
                 service = self.start(4, *args)
                 self.bench('-c', '16', '--check', acked)
                 self.assertEqual(service.end(signal.SIGTERM), 0)
+
+    def test_an_echo_over_our_tcp_and_the_kernels(self):
+        server = self.open.enter_context(socketserver.ThreadingTCPServer((ADDRESS[4][0], 7000), Echo))
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.open.callback(server.shutdown)
+        for transport in (['--xdp', THERE], []):
+            for size in ('1', '64', '1K-30K'):
+                command = self.pair.there(PST, 'bench', '--echo', f'{ADDRESS[4][0]}:7000', *transport, '-c', 5, '-n', 300,
+                                          '--size', size, '--json')
+                ran = subprocess.run(command, capture_output=True, text=True, timeout=90)
+                self.assertEqual(ran.returncode, 0, ran.stderr)
+                said = json.loads(ran.stdout)
+                self.assertEqual((said['requests'], said['errors'], list(said['latency_us_by_kind'])), (300, 0, ['echo']))
+        # One that sends something else back is found out.
+        server.spoil = True
+        command = self.pair.there(PST, 'bench', '--echo', f'{ADDRESS[4][0]}:7000', '--xdp', THERE, '-n', 1)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=90)
+        self.assertEqual(ran.returncode, 3)
+        self.assertIn('other bytes', ran.stderr)
 
     def test_what_cannot_be_is_said(self):
         self.where = f'{ADDRESS[4][0]}:{PORT}'
