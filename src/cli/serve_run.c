@@ -119,6 +119,12 @@ static void show_life(struct serve *o, int64_t now)
 	notify_say(&o->notify, "WATCHDOG=1");
 }
 
+/* Not longer than until then. */
+static int64_t sleep_until(int64_t now, int64_t sleep_us, int64_t then)
+{
+	return then >= now + sleep_us ? sleep_us : then > now ? then - now : 0;
+}
+
 int serve_run(struct serve *o)
 {
 	struct paste_event events[SERVICE_BATCH];
@@ -168,9 +174,8 @@ int serve_run(struct serve *o)
 		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0
 			   : soon || o->draining || serve_udp_waits(&o->udp)          ? SERVICE_SOON_US
 										      : BLOCK_US;
-		int64_t scrub_at = serve_scrub(o, now.monotonic_us);
-		if (scrub_at < now.monotonic_us + sleep_us)
-			sleep_us = scrub_at > now.monotonic_us ? scrub_at - now.monotonic_us : 0;
+		sleep_us = sleep_until(now.monotonic_us, sleep_us, serve_scrub(o, now.monotonic_us));
+		sleep_us = sleep_until(now.monotonic_us, sleep_us, service_next(o->service));
 		show_life(o, now.monotonic_us);
 	}
 }

@@ -50,6 +50,7 @@ struct connection *connection_new(struct service *s, struct paste_conn *conn)
 	*c = (struct connection){.conn = conn, .state = READ_HEAD, .since = s->now.monotonic_us};
 	link_init(&c->turn_link);
 	link_init(&c->body_link);
+	alarm_init(&c->alarm);
 	link_append(&s->all, &c->link);
 	s->stats.connections++;
 	return c;
@@ -194,6 +195,7 @@ void connection_drop(struct service *s, struct connection *c, bool reset)
 		s->sweep = c->link.next;
 	link_remove(&c->link);
 	link_remove(&c->turn_link);
+	alarm_clear(&c->alarm);
 	s->stats.connections--;
 	c->free_next = s->dropped;
 	s->dropped = c;
@@ -484,15 +486,12 @@ static void give_up(struct service *s, struct connection *c)
 
 void connection_check_time(struct service *s, struct connection *c)
 {
-	int64_t waits = s->now.monotonic_us - c->since, until;
+	int64_t waits = s->now.monotonic_us - c->since;
 
 	if (c->replies) {
 		if (c->blocked && waits >= s->request_us) { /* the client does not take them */
 			s->stats.timed_out++;
 			connection_drop(s, c, true);
-		} else if (!c->blocked && c->replies->body == REPLY_ENTRIES &&
-			   entries_wait_until(c->replies, &until) && s->now.monotonic_us >= until) {
-			answer_list(s, c);
 		}
 		return;
 	}

@@ -89,6 +89,7 @@ bool entries_are_due(struct service *s, struct connection *c, struct reply *r)
 	struct entries *e = r->heap;
 	uint64_t first = 1, next = 1, round = 0;
 
+	alarm_clear(&c->alarm);
 	if (!e->until || e->at < e->end)
 		return true;
 	int rc = paste_store_stream(s->store, e->name, e->name_length, &first, &next, &round);
@@ -99,6 +100,7 @@ bool entries_are_due(struct service *s, struct connection *c, struct reply *r)
 		uint32_t bucket = rounds_bucket(e->name, e->name_length);
 
 		link_append(&s->followers[bucket], &c->turn_link);
+		alarm_set(&s->alarms, &c->alarm, e->until);
 		s->rounds->followed = true;
 		return false;
 	}
@@ -109,14 +111,6 @@ bool entries_are_due(struct service *s, struct connection *c, struct reply *r)
 		r->round = round;
 	service_saw_round(s, r->round);
 	return true;
-}
-
-bool entries_wait_until(const struct reply *r, int64_t *until)
-{
-	const struct entries *e = r->heap;
-
-	*until = e->until;
-	return e->until != 0;
 }
 
 bool entries_have_begun(const struct reply *r)

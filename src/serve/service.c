@@ -27,6 +27,7 @@ int service_open(const struct service_options *options, struct service **service
 	link_init(&s->fresh);
 	link_init(&s->waiting);
 	link_init(&s->jobs);
+	alarms_init(&s->alarms);
 	for (int i = 0; i < ROUNDS_BUCKETS; i++)
 		link_init(&s->followers[i]);
 	s->sweep = &s->all;
@@ -145,6 +146,20 @@ static void sweep(struct service *s)
 	}
 }
 
+/* Those that have waited long enough for entries. */
+static void wake_due(struct service *s)
+{
+	struct alarm *alarm;
+
+	while ((alarm = alarms_due(&s->alarms, s->now.monotonic_us)))
+		answer_list(s, link_owner(alarm, struct connection, alarm));
+}
+
+int64_t service_next(const struct service *s)
+{
+	return alarms_next(&s->alarms);
+}
+
 void service_take(struct service *s, struct service_time now, const struct paste_event *events, int n)
 {
 	s->now = now;
@@ -159,6 +174,7 @@ void service_take(struct service *s, struct service_time now, const struct paste
 		body_check_starved(s);
 	if (!link_empty(&s->jobs))
 		jobs_step(s);
+	wake_due(s);
 	sweep(s);
 }
 

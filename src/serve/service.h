@@ -94,6 +94,9 @@ void service_close(struct service *s);
 void service_take(struct service *s, struct service_time now, const struct paste_event *events, int n);
 int service_answer(struct service *s);
 
+/* When a turn is due for somebody who waits for entries, monotonic us; INT64_MAX: nobody does. Some 8 ms late at most. */
+int64_t service_next(const struct service *s);
+
 /* A whole turn, for an owner with this service alone. */
 int service_turn(struct service *s, struct service_time now, const struct paste_event *events, int n);
 

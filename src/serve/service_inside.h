@@ -14,6 +14,7 @@
  *	job.c         changes that take many turns
  *	answer.c      the queue of replies of a connection
  *	access.c      who may ask
+ *	alarms.c      when waits for entries end
  *	metrics.c     GET /metrics
  */
 #ifndef SERVE_SERVICE_INSIDE_H
@@ -22,6 +23,7 @@
 #include "base/link.h"
 #include "paste/change.h"
 #include "paste/list.h"
+#include "serve/alarms.h"
 #include "serve/chunk.h"
 #include "serve/http_parse.h"
 #include "serve/reply.h"
@@ -61,6 +63,7 @@ struct connection {
 	struct link link;             /* in service.all */
 	struct link turn_link;        /* in service.fresh, .waiting or .followers */
 	struct link body_link;        /* in service.bodies, .rooms or .jobs */
+	struct alarm alarm;           /* in service.alarms: it waits for entries, at most until then */
 
 	struct reply *replies, *last_reply;  /* unsent, in the order of requests */
 	struct unread *unread, *last_unread; /* received, not looked at: back-pressure */
@@ -110,6 +113,7 @@ struct service {
 	struct link fresh;                      /* with replies to look at in this turn */
 	struct link waiting;                    /* whose first reply waits for a round */
 	struct link jobs;                       /* that are in WAIT_JOB */
+	struct alarms alarms;                   /* of followers */
 	struct link followers[ROUNDS_BUCKETS];  /* whose first reply waits for entries of a stream */
 	uint32_t seen_appended[ROUNDS_BUCKETS]; /* of rounds.appended, when the followers were woken last */
 	struct link *sweep;                     /* the connection to look at next; &all: none */
@@ -220,7 +224,6 @@ void list_get(struct service *s, struct connection *c, const struct request *r);
 void entries_get(struct service *s, struct connection *c, const struct request *r);
 /* The connection's first reply, of REPLY_ENTRIES: false if it waits for entries, in a list of followers. */
 bool entries_are_due(struct service *s, struct connection *c, struct reply *r);
-bool entries_wait_until(const struct reply *r, int64_t *until);
 bool entries_have_begun(const struct reply *r);
 /* 0: all has left. 1: it goes on when r->round is durable. -EAGAIN: when the connection takes more. -EBADMSG,
  * -EIO: an entry cannot be read; -EPIPE, -ENOMEM. */
