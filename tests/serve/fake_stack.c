@@ -29,6 +29,8 @@ struct fake_stack {
 	uint32_t piece, offset;
 	bool unlistened;
 	struct paste_stack_stats stats;
+	void (*on_send)(void *arg);
+	void *on_send_arg;
 };
 
 static void demand(bool good, const char *what)
@@ -166,6 +168,14 @@ void fake_stack_set_waiting(struct paste_stack *s, uint32_t connections)
 	((struct fake_stack *)s)->stats.waiting = connections;
 }
 
+void fake_stack_on_send(struct paste_stack *base, void (*call)(void *arg), void *arg)
+{
+	struct fake_stack *s = (struct fake_stack *)base;
+
+	s->on_send = call;
+	s->on_send_arg = arg;
+}
+
 /* The next event of a connection, 0 if there is none. */
 static int next_event(struct fake_stack *s, struct fake_conn *c, struct paste_event *e)
 {
@@ -245,6 +255,8 @@ static int fake_send(struct paste_conn *base, const struct paste_send *pieces, i
 		paste_ref_put(c->stack->region, pieces[i].ref);
 	}
 	c->full = c->takes && c->out.n >= c->takes;
+	if (c->stack->on_send)
+		c->stack->on_send(c->stack->on_send_arg);
 	return 0;
 }
 
@@ -290,6 +302,11 @@ static void fake_unlisten(struct paste_stack *base)
 	((struct fake_stack *)base)->unlistened = true;
 }
 
+static int fake_watch(struct paste_stack *base, int fd, uint64_t cookie)
+{
+	return 0; /* whoever polls looks for himself */
+}
+
 static void fake_stats(const struct paste_stack *base, struct paste_stack_stats *stats)
 {
 	*stats = ((const struct fake_stack *)base)->stats;
@@ -299,6 +316,7 @@ static const struct paste_stack_ops fake_ops = {
     .poll = fake_poll,
     .unlisten = fake_unlisten,
     .stats = fake_stats,
+    .watch = fake_watch,
     .send = fake_send,
     .unsent = fake_unsent,
     .pause = fake_pause,

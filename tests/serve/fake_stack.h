@@ -41,6 +41,8 @@ void fake_client_takes_bytes(struct fake_conn *c, size_t n);
 void fake_stack_set_piece(struct paste_stack *s, uint32_t bytes);
 /* Where in a buffer received bytes begin. */
 void fake_stack_set_offset(struct paste_stack *s, uint32_t offset);
+/* Called whenever bytes have left for a client. */
+void fake_stack_on_send(struct paste_stack *s, void (*call)(void *arg), void *arg);
 void fake_stack_set_waiting(struct paste_stack *s, uint32_t connections);
 
 #endif
