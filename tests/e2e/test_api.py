@@ -357,11 +357,11 @@ class Api:
         self.assertLess(min(late), .1)
 
     def test_batches(self):
-        values = {f'{self.name}{n}': os.urandom((0, 10, 64, 65, 2000, 9000)[n % 6]) for n in range(40)}
+        values = {f'{self.name}{n}': os.urandom((0, 10, 64, 65, 2000, 9000)[n % 6]) for n in range(24)}
         body = b''.join(b'put %b %d\n%b\n' % (name.encode(), len(value), value) for name, value in values.items())
         body += b''.join(b'append %b 3\nabc\n' % self.name.encode() for _ in range(3))
         reply = json.loads(self.ask(200, 'POST', '/batch', body, fields=f'Idempotency-Key: {self.name}\r\n').body)
-        self.assertEqual([r.get('seq') for r in reply['results'][40:]], [1, 2, 3])
+        self.assertEqual([r.get('seq') for r in reply['results'][24:]], [1, 2, 3])
         for (name, value), result in zip(values.items(), reply['results']):
             got = self.ask(200, 'GET', f'/kv/{name}')
             self.assertEqual((got.body, got.fields['etag']), (value, f'"{result["version"]}"'))
