@@ -16,7 +16,7 @@ struct http_world {
 	struct paste_region *region;
 	struct paste_stack *stack;
 	struct service *service;
-	struct rounds rounds;
+	struct rounds rounds; /* the service's: the world stays where it is */
 	struct service_time now;
 	int error; /* what service_turn() said of the medium */
 };
