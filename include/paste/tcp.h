@@ -40,8 +40,9 @@ struct paste_tcp_options {
 	 * All zero: connections of that family cannot be opened. */
 	uint8_t address4[16], address6[16];
 	uint16_t first_port, last_port; /* to connect from. 0: 49152 to 65535 */
-	/* The MAC to send to for an address: the peer's or a router's. 0 or a negative errno. Called at
-	 * connect. */
+	/* The MAC to send to for an address: the peer's or a router's. 0; -EAGAIN: it is being looked for, ask
+	 * again: the connection waits up to 10 s for it; or another negative errno. Called at connect, and
+	 * after -EAGAIN in polls. */
 	int (*neighbour)(void *arg, const uint8_t address[16], uint8_t mac[6]);
 	/* Have packets to this address and port come to the port, or not any more: at listen, unlisten,
 	 * connect, and when the connection is gone. NULL: they come in any case. 0 or a negative errno. */

@@ -39,6 +39,8 @@ void serve_choose_connections(struct serve_options *o)
 {
 	uint64_t possible = raise_descriptor_limit();
 
+	if (o->http_xdp) /* our own TCP needs none */
+		possible = UINT64_MAX;
 	if (!o->connections)
 		o->connections = possible < 16384 ? possible : 16384;
 	else if (o->connections > possible)

@@ -102,6 +102,7 @@ struct tcp_conn {
 	bool peer_shut : 1;  /* the peer's FIN was received */
 	bool want_writable : 1;
 	bool send_syn : 1;
+	bool unresolved : 1; /* the MAC to send to is not known yet: nothing leaves */
 	bool sending : 1; /* something is queued, or our FIN is not acknowledged: there is more than the first
 			     lines */
 	bool timing : 1;  /* timed_seq is being timed */
@@ -307,6 +308,7 @@ uint32_t tcp_timestamp(const struct tcp_conn *c);
 /* tcp_timer.c */
 void tcp_timer_arm(struct tcp_conn *c);
 void tcp_timer_send(struct tcp_conn *c, uint64_t at); /* TCP_NEVER: none */
+void tcp_resolve_later(struct tcp_conn *c); /* the neighbour is being looked for */
 void tcp_timers_run(struct tcp *t);
 uint64_t tcp_timers_next(const struct tcp *t); /* us; TCP_NEVER */
 

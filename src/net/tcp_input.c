@@ -230,8 +230,10 @@ static bool syn_again(struct tcp_conn *c, struct tcp_segment *s)
  * peer's. */
 static void learn_mac(struct tcp_conn *c, const struct net_packet *p)
 {
-	if (memcmp(c->path.mac_destination, p->head.path.mac_source, 6) != 0)
-		memcpy(c->path.mac_destination, p->head.path.mac_source, 6);
+	if (memcmp(c->path.mac_destination, p->head.path.mac_source, 6) == 0)
+		return;
+	memcpy(c->path.mac_destination, p->head.path.mac_source, 6);
+	c->unresolved = false;
 }
 
 static void receive_segment(struct tcp_conn *c, const struct net_packet *p, struct tcp_segment *s)

@@ -243,9 +243,9 @@ static int find_path(struct tcp *t, const char *address, struct packet_path *pat
 	rc = t->options.neighbour
 		 ? t->options.neighbour(t->options.arg, path->destination.byte, path->mac_destination)
 		 : -EHOSTUNREACH;
-	if (rc < 0)
+	if (rc < 0 && rc != -EAGAIN)
 		return paste_fail(err, rc, "%s: no way there: %s", address, strerror(-rc));
-	return 0;
+	return rc;
 }
 
 int tcp_connect(struct paste_stack *base, const char *address, struct paste_conn **conn,
@@ -259,7 +259,8 @@ int tcp_connect(struct paste_stack *base, const char *address, struct paste_conn
 	if (t->full_n >= t->options.limits.connections)
 		return paste_fail(err, -ENOBUFS, "%s: there are %u connections already", address, t->full_n);
 	int rc = find_path(t, address, &path, &peer, err);
-	if (rc < 0)
+	bool resolved = rc == 0;
+	if (rc < 0 && rc != -EAGAIN)
 		return rc;
 	rc = free_port(t, &path, peer, &local);
 	if (rc < 0)
@@ -280,7 +281,10 @@ int tcp_connect(struct paste_stack *base, const char *address, struct paste_conn
 	c->full = true;
 	t->full_n++;
 	c->send_syn = true;
-	tcp_conn_output_soon(c);
+	if (resolved)
+		tcp_conn_output_soon(c);
+	else
+		tcp_resolve_later(c);
 	*conn = &c->base;
 	return 0;
 }

@@ -450,6 +450,8 @@ static bool send_due_ack(struct tcp_conn *c)
 
 bool tcp_output(struct tcp_conn *c)
 {
+	if (c->unresolved)
+		return true;
 	if (c->send_syn && !send_syn(c))
 		return false;
 	if (c->state == TCP_SYN_SENT)

@@ -11,6 +11,9 @@
 #include <errno.h>
 
 #define TICK_US 1000u
+#define RESOLVE_LEAST_US 1000u
+#define RESOLVE_MOST_US 50000u
+#define RESOLVE_GIVE_UP_US 10000000u
 
 static bool watched(const struct tcp_conn *c)
 {
@@ -45,6 +48,30 @@ void tcp_timer_send(struct tcp_conn *c, uint64_t at)
 {
 	c->send_at = at;
 	tcp_timer_arm(c);
+}
+
+void tcp_resolve_later(struct tcp_conn *c)
+{
+	c->unresolved = true;
+	c->progress_at = c->tcp->now;
+	tcp_timer_send(c, c->tcp->now + RESOLVE_LEAST_US);
+}
+
+/* Ask again: each time after as long as it has taken so far. */
+static void resolve(struct tcp_conn *c)
+{
+	const struct tcp *t = c->tcp;
+	uint64_t waited = t->now - c->progress_at, next = waited < RESOLVE_MOST_US ? waited : RESOLVE_MOST_US;
+	int rc = t->options.neighbour(t->options.arg, c->path.destination.byte, c->path.mac_destination);
+
+	if (rc == 0) {
+		c->unresolved = false;
+		tcp_conn_output_soon(c);
+	} else if (rc == -EAGAIN && waited < RESOLVE_GIVE_UP_US) {
+		tcp_timer_send(c, t->now + next);
+	} else {
+		tcp_conn_die(c, rc == -EAGAIN ? -EHOSTUNREACH : rc);
+	}
 }
 
 /* RFC 9293, section 3.8.3: nothing was acknowledged for the user time-out. */
@@ -105,7 +132,9 @@ static void time_out(struct tcp_conn *c)
 static void send_timer_ran_out(struct tcp_conn *c)
 {
 	c->send_at = TCP_NEVER;
-	if (c->state == TCP_TIME_WAIT || (c->state == TCP_FIN_WAIT_2 && c->given_up))
+	if (c->unresolved)
+		resolve(c);
+	else if (c->state == TCP_TIME_WAIT || (c->state == TCP_FIN_WAIT_2 && c->given_up))
 		tcp_conn_die(c, 0);
 	else if (gives_up(c))
 		time_out(c);

@@ -14,7 +14,7 @@ import unittest
 
 import pcapng
 from datagrams import Sender
-from running import Service, check, create, folder_on, main, run, take_pst, wait_until
+from running import Service, check, create, folder_on, main, request, run, take_pst, wait_until
 from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
 
 PST = take_pst()
@@ -138,6 +138,64 @@ class TcpXdp(unittest.TestCase):
                 wait_until(lambda: sorted(c['state'] for c in json.loads(run(PST, 'ss', region, '--json').stdout)[
                     'connections'] if c['state'] != 'TIME-WAIT') == ['ESTABLISHED'] * 2, 'one closed')
                 service.end(signal.SIGKILL)
+
+    def test_at_a_signal_idle_connections_end_and_busy_ones_get_their_answer(self):
+        region, body = self.region(), os.urandom(50000)
+        with self.start(region, 4) as service:
+            idle, busy = self.client(4), self.client(4)
+            self.assertEqual(self.ask(idle, 'PUT', '/kv/idle', b'x')[0], 201)
+            sent = request('PUT', '/kv/busy', body)
+            busy.sock.sendall(sent[:30000])
+            time.sleep(.2)
+            service.process.send_signal(signal.SIGTERM)
+            self.assertEqual(idle.sock.recv(1), b'')
+            busy.sock.sendall(sent[30000:])
+            with busy.sock.makefile('rb') as f:
+                answer = f.read()  # to the end
+            self.assertTrue(answer.startswith(b'HTTP/1.1 201 '), answer)
+            self.assertIn(b'connection: close', answer.lower())
+            for c in idle, busy:
+                c.close()
+            self.assertEqual(service.process.wait(20), 0, service.said())
+        with self.start(region, 4):
+            self.assertEqual(self.ask(self.client(4), 'GET', '/kv/busy'), (200, body))
+
+    def test_a_client_that_never_ends_is_reset_at_the_second_signal(self):
+        region = self.region()
+        with self.start(region, 4) as service:
+            c = self.client(4)
+            c.sock.sendall(request('PUT', '/kv/x', b'x' * 1000)[:500])
+            time.sleep(.2)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(.3)
+            with self.assertRaises(ConnectionRefusedError):
+                self.client(4)
+            self.assertIsNone(service.process.poll())
+            self.assertEqual(service.end(signal.SIGTERM), 0, service.said())
+            with self.assertRaises(ConnectionResetError):
+                c.sock.recv(1)
+        check(PST, region)
+
+    def test_more_connections_than_allowed_wait_and_the_others_live(self):
+        with self.start(self.region(), 4, '--connections', '5') as service:
+            clients = [self.client(4) for _ in range(5)]
+            for c in clients:
+                self.assertEqual(self.ask(c, 'GET', '/kv/none')[0], 404)
+            with self.assertRaises(TimeoutError):
+                self.client(4, timeout=1.5)
+            for c in clients:
+                self.assertIn(self.ask(c, 'PUT', '/kv/a', b'x')[0], (201, 204))
+            clients[0].close()
+            late = self.client(4)  # its SYN is sent again, if it has to be
+            self.assertEqual(self.ask(late, 'GET', '/kv/a'), (200, b'x'))
+            self.assertRegex(self.ask(late, 'GET', '/metrics')[1], rb'paste_stack_refused\S* [1-9]')
+            self.assertEqual(service.end(), 0)
+
+    def test_no_descriptor_a_connection_is_needed(self):
+        with self.start(self.region(), 4, '--connections', '1000000') as service:
+            self.assertNotIn('limit of open files', service.said())
+            self.assertEqual(self.ask(self.client(4), 'GET', '/kv/a')[0], 404)
+            self.assertEqual(service.end(), 0)
 
     def test_a_trace_shows_both_ways(self):
         region, body = self.region(), os.urandom(20000)

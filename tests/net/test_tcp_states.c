@@ -24,6 +24,8 @@ struct fixture {
 	uint16_t stack_port, window; /* window: the stack's, as it stands in its last segment */
 	uint32_t data, eofs, accepts, connects;
 	int error;
+	int neighbour; /* what it says */
+	uint32_t asked;
 	bool timestamps;
 	uint32_t ts;
 };
@@ -35,8 +37,11 @@ static uint64_t clock_of(void *arg)
 
 static int neighbour(void *arg, const uint8_t address[16], uint8_t mac[6])
 {
-	memcpy(mac, ((struct fixture *)arg)->port[0]->info.mac, 6);
-	return 0;
+	struct fixture *f = arg;
+
+	f->asked++;
+	memcpy(mac, f->port[0]->info.mac, 6);
+	return f->neighbour;
 }
 
 static void begin_with(struct fixture *f, struct paste_tcp_options o)
@@ -659,6 +664,100 @@ static void silent_peers_are_asked_and_then_given_up(void **state)
 	end(&f);
 }
 
+/* --- a neighbour that is not known yet */
+
+static void connect_unresolved(struct fixture *f)
+{
+	struct paste_send s = {.inline_bytes = "early", .inline_length = 5};
+	struct paste_conn_info info;
+
+	begin(f);
+	f->neighbour = -EAGAIN;
+	assert_int_equal(paste_stack_connect(f->stack, "10.0.0.1:2000", &f->conn, NULL), 0);
+	assert_int_equal(paste_conn_info(f->conn, &info), 0);
+	assert_string_equal(info.state, "SYN-SENT");
+	f->stack_port = (uint16_t)atoi(strrchr(info.local, ':') + 1);
+	assert_int_equal(paste_conn_send(f->conn, &s, 1), 0); /* nor does this make it leave */
+	for (int ms = 0; ms < 500; ms++, f->now += 1000)
+		turn(f);
+	expect_nothing(f);
+	assert_true(f->asked > 5 && f->asked < 40);
+	assert_int_equal(f->error, 0);
+}
+
+static void a_syn_waits_for_its_neighbour(void **state)
+{
+	struct fixture f;
+
+	connect_unresolved(&f);
+	f.neighbour = 0;
+	f.now += 60000;
+	turn(&f);
+	struct tcp_segment s = expect(&f, TCP_SYN);
+	f.ack = s.seq + 1;
+	in(&f, TCP_SYN | TCP_ACK, f.seq++, f.ack, 0);
+	assert_int_equal(f.connects, 1);
+	assert_int_equal(expect(&f, TCP_ACK).length, 5);
+	uint32_t asked = f.asked;
+	f.now += 1000000;
+	turn(&f);
+	assert_int_equal(f.asked, asked);
+	paste_conn_abort(f.conn);
+	end(&f);
+}
+
+static void a_neighbour_that_is_not_found_ends_it(void **state)
+{
+	for (int kind = 0; kind < 2; kind++) {
+		struct fixture f;
+
+		connect_unresolved(&f);
+		if (kind == 1)
+			f.neighbour = -ENETUNREACH;
+		for (int ms = 0; ms < 11000 && !f.error; ms += 10, f.now += 10000)
+			turn(&f);
+		assert_int_equal(f.error, kind ? -ENETUNREACH : -EHOSTUNREACH);
+		expect_nothing(&f);
+		paste_conn_close(f.conn);
+		end(&f);
+	}
+}
+
+static void a_syn_that_comes_while_it_waits_is_answered_later(void **state)
+{
+	struct fixture f;
+
+	connect_unresolved(&f);
+	in(&f, TCP_SYN, f.seq++, 0, 0);
+	turn(&f);
+	expect_nothing(&f);
+	f.neighbour = 0;
+	f.now += 60000;
+	turn(&f);
+	f.ack = expect(&f, TCP_SYN | TCP_ACK).seq + 1;
+	in(&f, TCP_ACK, f.seq, f.ack, 0);
+	turn(&f);
+	assert_int_equal(f.connects, 1);
+	assert_int_equal(expect(&f, TCP_ACK).length, 5);
+	paste_conn_abort(f.conn);
+	end(&f);
+}
+
+static void giving_up_while_it_waits_sends_nothing(void **state)
+{
+	for (int kind = 0; kind < 2; kind++) {
+		struct fixture f;
+
+		connect_unresolved(&f);
+		(kind ? paste_conn_abort : paste_conn_close)(f.conn);
+		f.now += 1000000;
+		f.neighbour = 0;
+		turn(&f);
+		expect_nothing(&f);
+		end(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -676,6 +775,10 @@ int main(void)
 	    cmocka_unit_test(nobody_who_guesses_is_challenged_more_than_twice_a_second),
 	    cmocka_unit_test(a_closed_connection_whose_peer_has_everything_is_not_waited_for),
 	    cmocka_unit_test(silent_peers_are_asked_and_then_given_up),
+	    cmocka_unit_test(a_syn_waits_for_its_neighbour),
+	    cmocka_unit_test(a_neighbour_that_is_not_found_ends_it),
+	    cmocka_unit_test(a_syn_that_comes_while_it_waits_is_answered_later),
+	    cmocka_unit_test(giving_up_while_it_waits_sends_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
