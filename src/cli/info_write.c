@@ -59,6 +59,8 @@ static void write_table(FILE *out, const char *path, const struct paste_store_st
 		   space_amplification(s));
 	if (s->acknowledged_bytes)
 		cli_row_to(out, "written", "%.2f bytes for each acknowledged one", amplification(s));
+	else
+		cli_row_to(out, "written", "nothing acknowledged in this opening to compare it with");
 	cli_row_to(out, "opening",
 		   "%" PRIu64 " us: %" PRIu64 " entries, %" PRIu64 " records after them, %" PRIu64
 		   " torn ones cut off",
