@@ -157,7 +157,8 @@ int op_each(const struct paste_region *r, const struct op_view *v, op_fn each, v
 
 bool extent_whole(const struct paste_region *r, const struct extent *e)
 {
-	return paste_crc(0, region_ref_data(r, e->ref), e->ref.length) == e->crc || !SITE(extent_crc_check);
+	return region_ref_readable(r, e->ref) &&
+	       (paste_crc(0, region_ref_data(r, e->ref), e->ref.length) == e->crc || !SITE(extent_crc_check));
 }
 
 static int list_each(const struct paste_region *r, const struct extent *list, op_extent_fn each, void *arg)

@@ -52,6 +52,11 @@ static bool record_shape_ok(const struct record *rec, uint32_t room)
 }
 
 /* The record at an offset of a segment if it is whole, of this log, and not from before the epoch reached. */
+static bool segment_readable(const struct paste_region *r, uint32_t segment, uint32_t offset, uint32_t bytes)
+{
+	return media_readable(r->m, region_segment_offset(r, segment) + offset, bytes);
+}
+
 static const struct record *record_at(const struct scanner *sc, uint32_t segment, uint32_t offset)
 {
 	const struct paste_region *r = sc->r;
@@ -59,12 +64,16 @@ static const struct record *record_at(const struct scanner *sc, uint32_t segment
 	if (offset % 8 != 0 || offset + sizeof(struct record) > r->segment_size)
 		return NULL;
 	const struct record *rec = (const struct record *)(region_segment_data(r, segment) + offset);
+	if (!segment_readable(r, segment, offset, sizeof(*rec)))
+		return NULL;
 	if (rec->log != sc->number || rec->sequence <= sc->s->last || !record_shape_ok(rec, r->segment_size - offset))
 		return NULL;
 	if (rec->epoch < sc->s->epoch && SITE(record_epoch_check))
 		return NULL;
 	/* Above the superblock's end nothing of an earlier epoch ever happened. */
 	if (rec->sequence > sc->end && rec->epoch < sc->epoch && SITE(record_end_check))
+		return NULL;
+	if (!segment_readable(r, segment, offset, rec->meta))
 		return NULL;
 	if (record_crc(r, rec, rec->meta) != rec->crc && SITE(record_crc_check))
 		return NULL;
@@ -245,7 +254,8 @@ static struct record *record_mend(struct scanner *sc, uint32_t segment, uint32_t
 {
 	const struct paste_region *r = sc->r;
 
-	if (offset + sizeof(struct record) > r->segment_size)
+	if (offset + sizeof(struct record) > r->segment_size ||
+	    !segment_readable(r, segment, offset, r->segment_size - offset))
 		return NULL;
 	uint32_t room = r->segment_size - offset;
 	const uint8_t *p = region_segment_data(r, segment) + offset;
@@ -502,7 +512,7 @@ int log_resume(struct log *l, const struct scan *s)
 		}
 		l->segments[l->n++] = s->segments[i];
 	}
-	if (s->segment != SEGMENT_NONE) {
+	if (s->segment != SEGMENT_NONE && !l->r->segment[s->segment].bad) {
 		uint32_t unit = l->r->unit;
 		l->segment = s->segment;
 		l->tail = (s->tail + unit - 1) & ~(unit - 1);
@@ -545,7 +555,8 @@ int headers_read(const struct paste_region *r, struct headers *h)
 	}
 	for (uint32_t i = 0; i < r->segments; i++) {
 		struct header *to = &h->header[i];
-		memcpy(to, region_segment_data(r, i), sizeof(*to));
+		if (segment_readable(r, i, 0, sizeof(*to)))
+			memcpy(to, region_segment_data(r, i), sizeof(*to));
 		bool whole = to->magic == HEADER_MAGIC && (header_crc(r, to) == to->crc || !SITE(header_crc_check));
 		if (!whole && header_mend(r, to)) {
 			h->mended[i] = whole = true;

@@ -6,11 +6,13 @@
 #include "media/media.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "media/backing.h"
+#include "media/badblocks.h"
 #include "media/file.h"
 #include "media/memory.h"
 #include "media/place.h"
@@ -54,9 +56,71 @@ static int choose_flush(const struct place *place, const char *path, enum media_
 	return 0;
 }
 
-/* Map the whole of it, every page present. */
-static int map(const struct backing *b, uint64_t length, enum media_kind kind, bool read_only, void **memory,
-	       struct paste_error *err)
+bool media_overlaps_bad(const struct media *m, uint64_t offset, uint64_t bytes)
+{
+	for (uint32_t i = 0; i < m->bad.n; i++) {
+		const struct media_range *b = &m->bad.range[i];
+		if (offset < b->offset + b->bytes && b->offset < offset + bytes)
+			return true;
+	}
+	return false;
+}
+
+static int range_order(const void *a, const void *b)
+{
+	const struct media_range *x = a, *y = b;
+
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* The next part from *at on that is good, in whole units of `unit`. False: there is none. */
+static bool good_part(const struct media_bad *bad, uint64_t length, uint64_t unit, uint64_t *at, uint64_t *bytes)
+{
+	while (*at < length) {
+		uint64_t end = length, past = 0;
+		for (uint32_t i = 0; i < bad->n && end > *at; i++) {
+			uint64_t from = bad->range[i].offset & ~(unit - 1);
+			uint64_t to = (bad->range[i].offset + bad->range[i].bytes + unit - 1) & ~(unit - 1);
+			if (from <= *at && to > *at)
+				past = to > past ? to : past;
+			else if (from > *at && from < end)
+				end = from;
+		}
+		if (!past) {
+			*bytes = end - *at;
+			return true;
+		}
+		*at = past;
+	}
+	return false;
+}
+
+static int find_bad(const struct backing *b, const struct place *place, enum media_kind kind, uint64_t length,
+		    struct media_bad *bad)
+{
+	if (kind != MEDIA_PMEM)
+		return 0;
+	int rc = place->type == PLACE_DAX
+			 ? badblocks_device("/sys", false, place->device, 0, length, 0, bad)
+			 : badblocks_file("/sys", b->fd, place->device, length, bad);
+	if (bad->n)
+		qsort(bad->range, bad->n, sizeof(*bad->range), range_order);
+	return rc;
+}
+
+static int populate(uint8_t *memory, uint64_t length, const struct media_bad *bad)
+{
+	uint64_t at = 0, bytes;
+	int rc = 0;
+
+	for (; rc == 0 && good_part(bad, length, 4096, &at, &bytes); at += bytes)
+		rc = memory_populate(memory + at, bytes, true);
+	return rc;
+}
+
+/* Map the whole of it, every page present but those that are lost. */
+static int map(const struct backing *b, uint64_t length, enum media_kind kind, bool read_only,
+	       const struct media_bad *bad, void **memory, struct paste_error *err)
 {
 	int protection = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
 	int flags = kind == MEDIA_PMEM ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
@@ -69,7 +133,7 @@ static int map(const struct backing *b, uint64_t length, enum media_kind kind, b
 	}
 	/* A file that somebody made sparse would raise SIGBUS at a store when the file system is full. A
 	 * mapping without struct pages cannot be populated (-EINVAL) and needs not: its memory is there. */
-	int rc = read_only ? 0 : memory_populate(p, length, true);
+	int rc = read_only ? 0 : populate(p, length, bad);
 	if (rc < 0 && rc != -EINVAL) {
 		munmap(p, length);
 		return paste_fail(
@@ -87,22 +151,34 @@ static int open_mapped(const struct backing *b, const struct place *place, enum 
 		       struct paste_error *err)
 {
 	struct pmem_setup setup = {.kind = kind, .backing = place_backing(place), .read_only = read_only};
+	struct media_bad bad = {0};
 	void *memory = NULL;
 
 	int rc = choose_flush(place, b->path, kind, &setup.flush, err);
 	if (rc < 0)
 		return rc;
-	rc = map(b, length, kind, read_only, &memory, err);
-	if (rc < 0)
+	if (find_bad(b, place, kind, length, &bad) < 0) {
+		free(bad.range);
+		return paste_fail(err, -ENOMEM, "%s: out of memory", b->path);
+	}
+	rc = map(b, length, kind, read_only, &bad, &memory, err);
+	if (rc < 0) {
+		free(bad.range);
 		return rc;
+	}
 	rc = pmem_medium_new(&setup, memory, length, medium);
 	if (rc < 0) {
 		munmap(memory, length);
+		free(bad.range);
 		return paste_fail(err, rc, "%s: out of memory", b->path);
 	}
+	(*medium)->bad = bad;
 	if (fresh && is_device(place)) {
-		memset(memory, 0, length);
-		setup.flush.lines(memory, (uint8_t *)memory + length);
+		uint8_t *p = memory;
+		for (uint64_t at = 0, bytes; good_part(&bad, length, FLUSH_LINE, &at, &bytes); at += bytes) {
+			memset(p + at, 0, bytes);
+			setup.flush.lines(p + at, p + at + bytes);
+		}
 		setup.flush.fence();
 	}
 	return 0;
@@ -289,8 +365,10 @@ int media_extend(const struct media_options *options, uint64_t from, struct medi
 void media_close(struct media *m)
 {
 	struct backing *b = m->file;
+	struct media_range *bad = m->bad.range;
 
 	m->ops->close(m);
+	free(bad);
 	/* Last, because the lock goes with it: nobody else may write before our writes have ended. */
 	if (b)
 		backing_close(b);

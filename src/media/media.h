@@ -64,6 +64,16 @@ struct media_ops {
 	void (*close)(struct media *m);
 };
 
+struct media_range {
+	uint64_t offset, bytes;
+};
+
+/* Allocated; in no order. */
+struct media_bad {
+	struct media_range *range;
+	uint32_t n;
+};
+
 struct media {
 	const struct media_ops *ops;
 	uint8_t *base;           /* start of the mapping */
@@ -76,6 +86,7 @@ struct media {
 	const char *backing;     /* what the mapping is: "device DAX", "DAX file", "tmpfs", "hugetlbfs", "memfd", ... */
 	int wait_fd;             /* readable when a pending ticket may be done; -1 where tickets complete at once */
 	int error;               /* 0, or the negative errno of the failure that poisoned the medium */
+	struct media_bad bad;    /* known to be lost: never to be loaded from or stored to (written back they may be: no cache has them) */
 	struct media_stats stats;
 	struct backing *file;    /* the file or device under it: its lock and name; NULL where there is none (sim) */
 };
@@ -129,6 +140,13 @@ void media_close(struct media *m);
 
 const char *media_kind_name(enum media_kind kind);                   /* "pmem", ... */
 int media_kind_parse(const char *name, enum media_kind *kind);       /* -EINVAL */
+
+/* None of these bytes is known to be lost. */
+bool media_overlaps_bad(const struct media *m, uint64_t offset, uint64_t bytes);
+static inline bool media_readable(const struct media *m, uint64_t offset, uint64_t bytes)
+{
+	return m->bad.n == 0 || !media_overlaps_bad(m, offset, bytes);
+}
 
 static inline void media_write_back(struct media *m, uint64_t offset, uint64_t bytes)
 {

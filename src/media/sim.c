@@ -104,8 +104,11 @@ static void sim_write_back(struct media *m, uint64_t offset, uint64_t bytes)
 	m->stats.units += last - first + 1;
 	m->stats.bytes_written += (uint64_t)(last - first + 1) * m->unit;
 	if (may_lose(s) && !m->error)
-		for (uint32_t unit = first; unit <= last; unit++)
-			group_capture(s, unit);
+		for (uint32_t unit = first; unit <= last; unit++) {
+			/* A lost line is in no cache: there is nothing to write back. */
+			if (media_readable(m, (uint64_t)unit * m->unit, m->unit))
+				group_capture(s, unit);
+		}
 	crash_here(s, SIM_AFTER_WRITE_BACK);
 }
 

@@ -25,6 +25,7 @@ enum segment_role {
 	SEGMENT_LOG,
 	SEGMENT_CHECKPOINT,
 	SEGMENT_PACK,
+	SEGMENT_BAD, /* a part of it is lost: what else is live in it is read, and nothing is written there again */
 };
 
 #define SEGMENT_NONE UINT32_MAX
@@ -32,6 +33,7 @@ enum segment_role {
 struct segment {
 	uint8_t role;         /* enum segment_role */
 	bool victim : 1;      /* being emptied by the cleaner: nothing new goes there */
+	bool bad : 1;         /* a part of it cannot be read: it becomes SEGMENT_BAD when its role is over */
 	bool emptied : 1;     /* was, and nothing new went there since; not free yet */
 	uint16_t free;        /* DATA: free buffers (their bits are set in free_bits) */
 	uint32_t live_bytes;  /* in live slices */
@@ -146,6 +148,12 @@ void region_live_drop(struct paste_region *r, struct paste_ref ref);
 /* Write back a slice that landed in buffers. Where units are blocks, a buffer is written once, whole, however many
  * slices of it become durable in how many rounds: a block with acknowledged bytes is never written again. */
 void region_write_back(struct paste_region *r, struct paste_ref ref);
+
+/* No byte of the slice is known to be lost (media.h). */
+static inline bool region_ref_readable(const struct paste_region *r, struct paste_ref ref)
+{
+	return media_readable(r->m, region_ref_offset(r, ref), ref.length);
+}
 
 /* Hand the cached buffers back, so that their segments can become free. */
 void region_cache_drain(struct paste_region *r);

@@ -65,6 +65,10 @@ void region_segment_retire(struct paste_region *r, uint32_t s)
 	struct segment *seg = &r->segment[s];
 
 	assert(seg->role != SEGMENT_FREE && seg->role != SEGMENT_DATA);
+	if (seg->bad) {
+		seg->role = SEGMENT_BAD;
+		return;
+	}
 	seg->role = SEGMENT_DATA;
 	seg->free = 0;
 	for (uint32_t b = s * r->per_segment; b < (s + 1) * r->per_segment; b++) {
@@ -87,6 +91,10 @@ void region_settle(struct paste_region *r)
 		struct segment *seg = &r->segment[s];
 		if (seg->role != SEGMENT_FREE)
 			continue;
+		if (seg->bad) {
+			seg->role = SEGMENT_BAD;
+			continue;
+		}
 		if (seg->live_bytes == 0) {
 			r->free_segment[r->free_segments++] = s;
 			continue;

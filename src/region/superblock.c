@@ -100,7 +100,9 @@ bool superblock_peek(const struct media *m, struct superblock *sb, struct superb
 
 	memset(health, 0, sizeof(*health));
 	for (int i = 0; i < 2; i++) {
-		memcpy(&copy[i], m->base + copy_offset[i], sizeof(copy[i]));
+		memset(&copy[i], 0, sizeof(copy[i]));
+		if (media_readable(m, copy_offset[i], sizeof(copy[i])))
+			memcpy(&copy[i], m->base + copy_offset[i], sizeof(copy[i]));
 		usable[i] = superblock_whole(&copy[i]);
 		health->bad[i] = !usable[i];
 		if (!usable[i])
@@ -128,7 +130,8 @@ int superblock_load(const struct media *m, struct superblock *sb, struct superbl
 		return superblock_sane(sb, m, err);
 	bool ours = false;
 	for (int i = 0; i < 2; i++)
-		ours |= memcmp(m->base + copy_offset[i], FORMAT_MAGIC, 8) == 0;
+		ours |= media_readable(m, copy_offset[i], 8) &&
+			memcmp(m->base + copy_offset[i], FORMAT_MAGIC, 8) == 0;
 	return paste_fail(err, -EBADMSG, "%s",
 			  ours ? "both copies of the superblock are damaged" : "not a region: no superblock");
 }
@@ -143,6 +146,11 @@ void superblock_persist(struct media *m, const struct superblock_health *health)
 
 static void superblock_store(struct superblock_rewrite *w, struct media *m, int which)
 {
+	/* A copy that is lost stays so: the other one has to do. */
+	if (!media_readable(m, copy_offset[which], sizeof(w->content))) {
+		w->ticket = media_commit(m);
+		return;
+	}
 	memcpy(m->base + copy_offset[which], &w->content, sizeof(w->content));
 	if (SITE(superblock_write_back))
 		media_write_back(m, copy_offset[which], sizeof(w->content));

@@ -447,6 +447,11 @@ int store_recover(struct paste_store *s, struct scan *scans)
 			damage_note(s, i ? SUPERBLOCK_B_OFFSET : 0, s->r->health.repaired[i],
 				    "superblock copy %c: the other copy is used", 'A' + i);
 	}
+	for (uint32_t i = 0; i < s->r->m->bad.n; i++) {
+		const struct media_range *bad = &s->r->m->bad.range[i];
+		damage_note(s, bad->offset, false, "medium: %llu bytes cannot be read; their surroundings are not used again",
+			    (unsigned long long)bad->bytes);
+	}
 	ret = recover_checkpoint(s, &h);
 	if (ret == 0)
 		ret = replay_logs(s, &h, scans);

@@ -31,8 +31,10 @@ static bool page_header_ours(const struct pages *p, const struct header *h)
 /* The header of the page at `at`, mended if need be; false if it is none of ours. */
 static bool page_header(const struct pages *p, const uint8_t *at, struct header *h, bool *mended)
 {
-	memcpy(h, at, sizeof(*h));
 	*mended = false;
+	if (!media_readable(p->s->r->m, (uint64_t)(at - p->s->r->m->base), PAGE_SIZE_CHECKPOINT))
+		return false;
+	memcpy(h, at, sizeof(*h));
 	if (header_crc(p->s->r, h) != h->crc)
 		*mended = header_mend(p->s->r, h);
 	return header_crc(p->s->r, h) == h->crc && page_header_ours(p, h);

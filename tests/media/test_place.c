@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "media/badblocks.h"
 #include "media/media.h"
 #include "media/place.h"
 #include "media/platform.h"
@@ -224,6 +225,40 @@ static void make_sys(void)
 	in_sys("link", "dev/block/259:2", "devices/ndbus0/region1/namespace1.0/block/pmem1/pmem1p2");
 }
 
+/* What is lost of a device-DAX device, and of a partition (its first sector is 2048), in bytes from its start. */
+static void sysfs_tells_what_is_lost(void **state)
+{
+	struct media_bad bad = {0};
+	char command[128];
+
+	make_sys();
+	assert_int_equal(badblocks_device(sys, false, makedev(250, 1), 0, 64 << 20, 0, &bad), 0);
+	assert_int_equal(bad.n, 0); /* nobody says anything */
+	/* The region begins at 4 GiB and the device 2 MiB behind that: sector 4096 is its first. */
+	in_sys("write", "devices/ndbus0/region0/badblocks", "4090 8\n4200 1\n9000000 4");
+	assert_int_equal(badblocks_device(sys, false, makedev(250, 1), 0, 64 << 20, 0, &bad), 0);
+	assert_int_equal(bad.n, 0); /* where it begins is not told, either */
+	in_sys("write", "devices/ndbus0/region0/resource", "0x100000000");
+	in_sys("write", "devices/ndbus0/region0/dax0.0/dax/dax0.0/resource", "0x100200000");
+	assert_int_equal(badblocks_device(sys, false, makedev(250, 1), 0, 64 << 20, 0, &bad), 0);
+	assert_int_equal(bad.n, 2);
+	assert_int_equal(bad.range[0].offset, 0);
+	assert_int_equal(bad.range[0].bytes, 2 * 512);
+	assert_int_equal(bad.range[1].offset, 104 * 512);
+	assert_int_equal(bad.range[1].bytes, 512);
+	bad.n = 0;
+	in_sys("write", "devices/ndbus0/region1/namespace1.0/block/pmem1/badblocks", "2050 2");
+	in_sys("write", "devices/ndbus0/region1/namespace1.0/block/pmem1/pmem1p2/start", "2048");
+	/* A file's extent: 4096 bytes of the partition from its byte 512 on stand at 8192 of the file. */
+	assert_int_equal(badblocks_device(sys, true, makedev(259, 2), 512, 4096, 8192, &bad), 0);
+	assert_int_equal(bad.n, 1);
+	assert_int_equal(bad.range[0].offset, 8192 + 512);
+	assert_int_equal(bad.range[0].bytes, 1024);
+	free(bad.range);
+	snprintf(command, sizeof(command), "rm -r %s", sys);
+	assert_int_equal(system(command), 0);
+}
+
 static void sysfs_tells_dax_devices_and_persistent_caches(void **state)
 {
 	char command[128];
@@ -253,6 +288,7 @@ int main(void)
 	    cmocka_unit_test(a_disk_is_file),
 	    cmocka_unit_test(what_cannot_hold_a_region_is_refused),
 	    cmocka_unit_test(sysfs_tells_dax_devices_and_persistent_caches),
+	    cmocka_unit_test(sysfs_tells_what_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
