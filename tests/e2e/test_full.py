@@ -7,7 +7,7 @@ import random
 import time
 import unittest
 
-from running import Service, check, create, folder_on, main, request, take_pst
+from running import Service, check, create, entries, folder_on, main, request, take_pst
 
 PST = take_pst()
 MIB = 1 << 20
@@ -97,8 +97,76 @@ class Full:
         self.delete(c, keys, list(keys))
         self.assertGreater(self.fill(c, value, keys, 'anew'), first * .8)
 
+    def everything(self, c, keys, streams):
+        self.expect(c, keys)
+        for stream, (first, bodies) in streams.items():
+            got = c.ask('GET', f'/log/{stream}')
+            self.assertEqual(entries(got.body), list(enumerate(bodies, 1))[first - 1:], stream)
+
+    def fill_with_all(self, c, keys, streams, turn):
+        """Keys, keys that expire late, entries and batches of them, until each kind is refused."""
+        refused, n = set(), 0
+        while len(refused) < 4 and n < 4000:
+            n += 1
+            name, value = f'{turn}.{n}', os.urandom(1 + n * 7919 % 9000)
+            stream = f's{n % 3}'
+            kind = ('key', 'ttl', 'entry', 'batch')[n % 4]
+            if kind in ('key', 'ttl'):
+                status = c.ask('PUT', f'/kv/{name}', value, 'PST-TTL: 100000\r\n' if kind == 'ttl' else '').status
+                if status == 201:
+                    keys[name] = value
+            elif kind == 'entry':
+                status = c.ask('POST', f'/log/{stream}', value).status
+                if status == 201:
+                    streams.setdefault(stream, [1, []])[1].append(value)
+            else:
+                small = value[:500]
+                reply = c.ask('POST', '/batch', b'put %b %d ttl=9999\n%b\nput %bb %d\n%b\nappend %b %d\n%b\n' % (
+                    name.encode(), len(value), value, name.encode(), len(small), small, stream.encode(), len(small), small))
+                status = 201 if reply.status == 200 else reply.status
+                if status == 201:
+                    keys[name], keys[name + 'b'] = value, small
+                    streams.setdefault(stream, [1, []])[1].append(small)
+            self.assertIn(status, (201, 507))
+            if status == 507:
+                refused.add(kind)
+        self.assertEqual(refused, {'key', 'ttl', 'entry', 'batch'})
+        return sum(map(len, keys.values())) + sum(len(b) for first, bodies in streams.values() for b in bodies[first - 1:])
+
+    def test_full_of_everything(self):
+        """Full of all kinds at once: all is readable; trimming, deleting by prefix and expiring make room, with no restart."""
+        service, keys, streams = self.serve('4M'), {}, {}
+        with service.client() as c:
+            full = self.fill_with_all(c, keys, streams, 'a')
+            self.everything(c, keys, streams)
+            for turn in range(3):
+                for stream, held in streams.items():
+                    held[0] = len(held[1]) * 2 // 3 + 1
+                    self.assertEqual(c.ask('DELETE', f'/log/{stream}?before={held[0]}').status, 204)
+                prefix = f'{turn - 1}.' if turn else 'a.'
+                gone = [name for name in keys if name.startswith(prefix)]
+                self.assertEqual(c.ask('DELETE', f'/kv?prefix={prefix}').body, b'{"deleted":%d}\n' % len(gone))
+                for name in gone:
+                    del keys[name]
+                self.everything(c, keys, streams)
+                again = self.fill_with_all(c, keys, streams, str(turn))
+                self.assertGreater(again, full * .7, 'deleting made no room')
+                self.everything(c, keys, streams)
+            # What expires makes room as well.
+            self.delete(c, keys, list(keys)[:4])
+            self.assertEqual(c.ask('PUT', '/kv/brief', bytes(9000), 'PST-TTL: 1\r\n').status, 201)
+            time.sleep(1.2)
+            self.assertEqual(c.ask('GET', '/kv/brief').status, 404)
+            self.assertEqual(c.ask('PUT', '/kv/after', bytes(8000)).status, 201)
+            keys['after'] = bytes(8000)
+            self.everything(c, keys, streams)
+        self.assertEqual(service.end(), 0, service.said())
+        check(PST, self.region)
+        with Service(PST, self.region) as second, second.client() as c:
+            self.everything(c, keys, streams)
+
     def test_full_of_entries(self):
-        """Streams cannot be trimmed over HTTP yet; keys make the room."""
+        """Of one stream; keys make the room."""
         service = self.serve('8M')
         with service.client() as c:
             for n in range(20):
