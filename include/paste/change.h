@@ -56,16 +56,20 @@ struct paste_change {
  * first time, with `repeated` set. It is remembered with the changes, in the same record, so across crashes,
  * if and only if they happened; a call that failed is not remembered.
  *
+ * A fingerprint, if it is not 0, says what the call asks for: a call with the same key and another one is refused. It is
+ * remembered with the call; without one on either side nothing is compared.
+ *
  * The same key means the same call only for the same kind of call: a put, delete or append to the same key or
  * stream, or any call with more than one change.
  *
  * Remembered for PASTE_RETRY_MS of the store's time, but at most the last PASTE_RETRY_KEYS and so many as
- * take 1/64 of the region in a checkpoint (24 bytes + name + key + 8 for each change), yet always the last
+ * take 1/64 of the region in a checkpoint (24 bytes + name + key + 8 for each change + 6 for a fingerprint), yet always the last
  * PASTE_RETRY_KEYS_LEAST.
  */
 struct paste_retry {
 	const void *key;
 	size_t length; /* 1..PASTE_RETRY_KEY_MAX, and with the key's or stream's name at most 1020 */
+	uint32_t fingerprint;
 };
 
 #define PASTE_RETRY_KEY_MAX 255
@@ -86,6 +90,7 @@ struct paste_retry {
  * 64 bytes: its bytes instead), + 10 if it expires, rounded up to 8; what paste_store_put() copies into the
  * record counts as well. -EINVAL: n is 0, a key has a wrong length or is named twice, a retry key is too
  * long, too many changes with one. -EXDEV: the region has several logs and the names live in different ones.
+ * -ENOTUNIQ: the retry key stands for a call with another fingerprint (which may not be durable yet).
  * -EBADMSG: a condition asks about what damage may have hidden. -ENOSPC, -EIO, -ENOMEM, -EROFS: as for
  * paste_store_put().
  */

@@ -92,18 +92,43 @@ uint32_t op_digest(const struct op_view *v)
 	return key_digest(stream, v->key, v->op.key_length);
 }
 
-uint64_t attributes_expires(const uint8_t *p, size_t length)
+/* The value of the attribute, of `size` bytes; NULL: it is not there. */
+static const uint8_t *attribute_find(const uint8_t *p, size_t length, uint8_t type, uint8_t size)
 {
 	while (length >= 2 && length - 2 >= p[1]) {
-		uint64_t expires;
-		if (p[0] == ATTRIBUTE_EXPIRES && p[1] == sizeof(expires)) {
-			memcpy(&expires, p + 2, sizeof(expires));
-			return expires;
-		}
+		if (p[0] == type && p[1] == size)
+			return p + 2;
 		length -= 2u + p[1];
 		p += 2u + p[1];
 	}
-	return 0;
+	return NULL;
+}
+
+uint64_t attributes_expires(const uint8_t *p, size_t length)
+{
+	uint64_t expires = 0;
+	const uint8_t *at = attribute_find(p, length, ATTRIBUTE_EXPIRES, sizeof(expires));
+
+	if (at)
+		memcpy(&expires, at, sizeof(expires));
+	return expires;
+}
+
+uint32_t attributes_fingerprint(const uint8_t *p, size_t length)
+{
+	uint32_t fingerprint = 0;
+	const uint8_t *at = attribute_find(p, length, ATTRIBUTE_FINGERPRINT, sizeof(fingerprint));
+
+	if (at)
+		memcpy(&fingerprint, at, sizeof(fingerprint));
+	return fingerprint;
+}
+
+void attribute_fingerprint_put(uint8_t *p, uint32_t fingerprint)
+{
+	p[0] = ATTRIBUTE_FINGERPRINT;
+	p[1] = sizeof(fingerprint);
+	memcpy(p + 2, &fingerprint, sizeof(fingerprint));
 }
 
 void attribute_expires_put(uint8_t *p, uint64_t expires)

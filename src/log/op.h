@@ -29,6 +29,10 @@ uint64_t attributes_expires(const uint8_t *p, size_t length);
 /* Write the attribute that says so: ATTRIBUTE_EXPIRES_SIZE bytes. */
 void attribute_expires_put(uint8_t *p, uint64_t expires);
 
+/* The same of a RETRY's fingerprint; 0: there is none. ATTRIBUTE_FINGERPRINT_SIZE bytes. */
+uint32_t attributes_fingerprint(const uint8_t *p, size_t length);
+void attribute_fingerprint_put(uint8_t *p, uint32_t fingerprint);
+
 /* Bytes that the op takes, padding included. */
 static inline size_t op_size(const struct op *op)
 {

@@ -225,6 +225,10 @@ enum attribute_type {
 
 #define ATTRIBUTE_EXPIRES_SIZE 10
 
+/* Of a RETRY. */
+#define ATTRIBUTE_FINGERPRINT 2 /* u32, not 0: of what was asked for */
+#define ATTRIBUTE_FINGERPRINT_SIZE 6
+
 /* A reference on the medium, beside the checksum of its bytes. */
 struct extent {
 	struct paste_ref ref;

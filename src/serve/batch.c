@@ -360,7 +360,7 @@ static void batch_free(struct batch *b)
 void batch_post(struct service *s, struct connection *c, const struct request *r,
 		const struct paste_ref *slices, uint32_t n)
 {
-	struct paste_retry retry = {.key = r->retry, .length = r->retry_length};
+	struct paste_retry retry = retry_of(s, r, slices, n);
 	struct batch *b = calloc(1, sizeof(*b));
 	int rc = -ENOMEM;
 

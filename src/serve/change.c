@@ -7,6 +7,7 @@
  */
 #include "serve/service_inside.h"
 
+#include "base/crc.h"
 #include "base/site.h"
 
 #include <errno.h>
@@ -45,10 +46,20 @@ static struct paste_change change_of(const struct service *s, const struct reque
 	return change;
 }
 
+struct paste_retry retry_of(struct service *s, const struct request *r, const struct paste_ref *slices, uint32_t n)
+{
+	uint32_t crc = 0;
+
+	if (r->retry_length)
+		for (uint32_t i = 0; i < n; i++)
+			crc = paste_crc(crc, paste_ref_data(s->region, slices[i]), slices[i].length);
+	return (struct paste_retry){.key = r->retry, .length = r->retry_length, .fingerprint = crc ? crc : 1};
+}
+
 static int make(struct service *s, const struct request *r, const struct paste_change *change,
 		struct paste_result *result)
 {
-	struct paste_retry retry = {.key = r->retry, .length = r->retry_length};
+	struct paste_retry retry = retry_of(s, r, change->slices, change->n);
 
 	if (change->condition != PASTE_ALWAYS || change->expires || retry.length)
 		return paste_store_apply(s->store, change, 1, retry.length ? &retry : NULL, result);

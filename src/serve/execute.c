@@ -24,6 +24,9 @@ void request_fail(struct service *s, struct connection *c, const struct request 
 	case -EFBIG:
 		answer_text(s, c, 413, "the value is larger than the store accepts\n", round, close);
 		break;
+	case -ENOTUNIQ:
+		answer_text(s, c, 422, "this Idempotency-Key was used with another body\n", round, close);
+		break;
 	case -ENOMEM:
 	case -ENOBUFS:
 		answer_text(s, c, 503, "out of memory\n", round, close);

@@ -153,6 +153,8 @@ static char *put_status(char *at, uint16_t status)
 		return PUT(at, "HTTP/1.1 416 Range Not Satisfiable\r\n");
 	case 417:
 		return PUT(at, "HTTP/1.1 417 Expectation Failed\r\n");
+	case 422:
+		return PUT(at, "HTTP/1.1 422 Unprocessable Content\r\n");
 	case 431:
 		return PUT(at, "HTTP/1.1 431 Request Header Fields Too Large\r\n");
 	case 501:

@@ -213,6 +213,9 @@ void change_append(struct service *s, struct connection *c, const struct request
 		   const struct paste_ref *slices, uint32_t n);
 void change_trim(struct service *s, struct connection *c, const struct request *r);
 
+/* Its Idempotency-Key; length 0: none. The fingerprint is that of the body. */
+struct paste_retry retry_of(struct service *s, const struct request *r, const struct paste_ref *slices, uint32_t n);
+
 /* batch.c: POST /batch */
 void batch_post(struct service *s, struct connection *c, const struct request *r,
 		const struct paste_ref *slices, uint32_t n);

@@ -44,6 +44,7 @@ struct batch {
 	const struct paste_retry *retry;
 	uint8_t retry_name[PASTE_KEY_MAX];
 	uint16_t retry_length;
+	uint8_t retry_attributes[ATTRIBUTE_FINGERPRINT_SIZE];
 	uint64_t *remembered;    /* results, for the RETRY op */
 	uint32_t ops, ops_bytes; /* that the record will have */
 	uint64_t small_bytes;    /* of values in its body */
@@ -199,14 +200,16 @@ static int retry_name(struct batch *b)
 	return 0;
 }
 
-/* The call was made before: its results. */
-static bool repeat(struct batch *b)
+/* 1: the call was made before: its results. 0: it was not. -ENOTUNIQ: another one was, with its key. */
+static int repeat(struct batch *b)
 {
 	struct paste_store *s = b->s;
 	const struct retry *t = b->retry ? retries_find(&s->retries, b->retry_name, b->retry_length) : NULL;
 
 	if (!t)
-		return false;
+		return 0;
+	if (t->fingerprint && b->retry->fingerprint && t->fingerprint != b->retry->fingerprint)
+		return -ENOTUNIQ;
 	for (uint32_t i = 0; i < b->n; i++) {
 		uint64_t was = 0;
 		if (i < t->changes)
@@ -219,10 +222,10 @@ static bool repeat(struct batch *b)
 		};
 	}
 	s->c.repeated++;
-	return true;
+	return 1;
 }
 
-static void retry_view(const struct batch *b, struct op_view *v)
+static void retry_view(struct batch *b, struct op_view *v)
 {
 	*v = (struct op_view){
 	    .op = {.type = OP_RETRY,
@@ -231,8 +234,13 @@ static void retry_view(const struct batch *b, struct op_view *v)
 		   .version = b->s->now,
 		   .length = 8u * b->n},
 	    .key = b->retry_name,
+	    .attributes = b->retry_attributes,
 	    .bytes = (const uint8_t *)b->remembered,
 	};
+	if (!b->retry->fingerprint)
+		return;
+	v->op.attributes = ATTRIBUTE_FINGERPRINT_SIZE;
+	attribute_fingerprint_put(b->retry_attributes, b->retry->fingerprint);
 }
 
 int store_remember(struct paste_store *s, const struct op_view *v, uint64_t mark)
@@ -278,7 +286,7 @@ static int admit(struct batch *b)
 			replaced += old->length;
 	}
 	if (b->retry)
-		index += sizeof(struct op) + b->retry_length + 8u * b->n;
+		index += sizeof(struct op) + b->retry_length + ATTRIBUTE_FINGERPRINT_SIZE + 8u * b->n;
 	int ret = b->grows || b->retry ? space_admit(s, placed, index, replaced) : 0;
 	if (ret == -ENOSPC)
 		s->c.rejected_full++;
@@ -606,7 +614,10 @@ static int run(struct batch *b)
 		ret = retry_name(b);
 	if (ret < 0)
 		return ret;
-	if (repeat(b))
+	ret = repeat(b);
+	if (ret < 0)
+		return ret;
+	if (ret)
 		return b->s->error && b->part[0].result->round ? -EIO : 0;
 	ret = judge_conditions(b);
 	if (ret < 0)

@@ -131,6 +131,7 @@ static int add_retry(struct paste_store *s)
 {
 	struct checkpoint *c = &s->checkpoint;
 	struct op_view v = {.op = {.type = OP_CLOCK, .version = s->clock}};
+	uint8_t attributes[ATTRIBUTE_FINGERPRINT_SIZE];
 
 	if (!c->clock) {
 		c->clock = true;
@@ -140,7 +141,7 @@ static int add_retry(struct paste_store *s)
 	if (!t)
 		return 1;
 	c->retry++;
-	retry_op(t, &v);
+	retry_op(t, &v, attributes);
 	return page_add(s, &v);
 }
 

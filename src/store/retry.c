@@ -22,7 +22,8 @@ static size_t retry_size(const struct retry *t)
 
 static uint64_t retry_cost(const struct retry *t)
 {
-	return op_padded(sizeof(struct op) + 8u * t->changes + t->key_length);
+	return op_padded(sizeof(struct op) + 8u * t->changes + t->key_length +
+			 (t->fingerprint ? ATTRIBUTE_FINGERPRINT_SIZE : 0));
 }
 
 void retries_init(struct retries *rs)
@@ -86,6 +87,7 @@ int retries_add(struct retries *rs, struct slab *slab, const struct op_view *v, 
 	    .mark = mark,
 	    .key_length = v->op.key_length,
 	    .changes = (uint16_t)(v->op.length / 8),
+	    .fingerprint = attributes_fingerprint(v->attributes, v->op.attributes),
 	};
 
 	if (!(v->op.flags & OP_INLINE) || v->op.length % 8 || v->op.length == 0 || v->op.key_length == 0)
@@ -132,7 +134,7 @@ struct retry *retries_from(const struct retries *rs, uint64_t *place)
 	return *place < rs->next ? *slot(rs, *place) : NULL;
 }
 
-void retry_op(const struct retry *t, struct op_view *v)
+void retry_op(const struct retry *t, struct op_view *v, uint8_t *attributes)
 {
 	*v = (struct op_view){
 	    .op = {.type = OP_RETRY,
@@ -141,6 +143,11 @@ void retry_op(const struct retry *t, struct op_view *v)
 		   .version = t->time,
 		   .length = 8u * t->changes},
 	    .key = retry_key(t),
+	    .attributes = attributes,
 	    .bytes = retry_results(t),
 	};
+	if (!t->fingerprint)
+		return;
+	v->op.attributes = ATTRIBUTE_FINGERPRINT_SIZE;
+	attribute_fingerprint_put(attributes, t->fingerprint);
 }

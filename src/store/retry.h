@@ -7,6 +7,7 @@
  *
  *	key: class, length of the retry key, retry key, name		version: time	bytes: 8 for each
  *change
+ *	attributes: the fingerprint, if there is one
  */
 #ifndef STORE_RETRY_H
 #define STORE_RETRY_H
@@ -24,6 +25,7 @@ struct retry {
 	uint64_t place; /* in the order, from the first one ever on */
 	uint16_t key_length;
 	uint16_t changes;
+	uint32_t fingerprint; /* 0: none */
 	uint8_t bytes[]; /* results, then the key */
 };
 
@@ -58,6 +60,7 @@ void retries_forget(struct retries *rs, struct slab *slab, uint64_t now, uint64_
 /* The first that is remembered at or behind a place, or NULL; *place: where it stands. */
 struct retry *retries_from(const struct retries *rs, uint64_t *place);
 
-void retry_op(const struct retry *t, struct op_view *v);
+/* Its attributes stand in `attributes`, ATTRIBUTE_FINGERPRINT_SIZE bytes. */
+void retry_op(const struct retry *t, struct op_view *v, uint8_t *attributes);
 
 #endif

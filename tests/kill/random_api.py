@@ -239,6 +239,13 @@ class Api(RuleBasedStateMachine):
         else:
             assert (reply.body, reply.fields.get('pst-repeated')) == (first.body, 'true'), reply
 
+    @precondition(lambda self: self.asked)
+    @rule(at=st.integers(0, 30))
+    def another_with_its_key(self, at):
+        path, method, body, fields, _ = self.asked[-1 - at % len(self.asked)]
+        more = b'delete never\n' if path == '/batch' else b'.'
+        assert self.ask(method, path, body + more, fields).status == 422
+
     # --- reading ---
 
     @rule(name=names)

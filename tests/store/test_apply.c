@@ -491,6 +491,47 @@ static void a_repeated_append_is_answered_like_the_first(void **state)
 	fixture_end(&f);
 }
 
+static int append_as(struct fixture *f, const char *retry, uint32_t fingerprint, struct paste_result *result)
+{
+	struct paste_retry key = {.key = retry, .length = strlen(retry), .fingerprint = fingerprint};
+
+	add(f, &call, PASTE_APPEND, "s", 5, 80);
+	int ret = paste_store_apply(f->s, call.change, call.n, &key, call.result);
+	*result = call.result[0];
+	call_end(f, &call);
+	return ret;
+}
+
+static void a_retry_key_of_another_call_is_refused(void **state)
+{
+	struct fixture f;
+	struct paste_result r;
+
+	fixture_begin(&f, SIM_FILE, 2 * MIB, 0, 0);
+	assert_int_equal(append_as(&f, "request 1", 7, &r), 0);
+	assert_int_equal(append_as(&f, "request 2", 0, &r), 0); /* nobody said what it asks for */
+	for (int how = 0; how < 4; how++) {
+		assert_int_equal(append_as(&f, "request 1", 8, &r), -ENOTUNIQ);
+		assert_int_equal(append_as(&f, "request 1", 7, &r), 0);
+		assert_true(r.repeated && r.version == 1);
+		assert_int_equal(append_as(&f, "request 1", 0, &r), 0);
+		assert_true(r.repeated && r.version == 1);
+		assert_int_equal(append_as(&f, "request 2", 9, &r), 0);
+		assert_true(r.repeated && r.version == 2);
+		settle(&f);
+		if (how % 2) {
+			reopen(&f);
+		} else {
+			fixture_close(&f); /* with a checkpoint */
+			fixture_open(&f);
+		}
+	}
+	struct paste_store_stats stats;
+	paste_store_stats(f.s, &stats);
+	assert_int_equal(stats.entries, 2);
+	fixture_end(&f);
+}
+
 static void conditions_are_not_asked_again(void **state)
 {
 	struct fixture f;
@@ -635,6 +676,7 @@ int main(void)
 	    cmocka_unit_test(a_full_region_refuses_the_whole_call),
 	    cmocka_unit_test(a_call_happened_whole_or_not_at_all),
 	    cmocka_unit_test(a_repeated_append_is_answered_like_the_first),
+	    cmocka_unit_test(a_retry_key_of_another_call_is_refused),
 	    cmocka_unit_test(conditions_are_not_asked_again),
 	    cmocka_unit_test(a_repeated_batch_has_all_its_results),
 	    cmocka_unit_test(retry_keys_have_their_limits),
