@@ -182,6 +182,21 @@ static void acknowledge(struct tcp_conn *c, const struct tcp_segment *s)
 	tcp_data_ack(c, c->unacked >= 2u * c->peer_mss ? TCP_ACK_NOW : TCP_ACK_SOON);
 }
 
+/* In order, and runs into early bytes: those came first and stay. What is behind or between them is held early,
+ * too; before them remains what is returned. */
+static uint32_t before_early(struct tcp_conn *c, const struct net_packet *p, uint32_t at, const struct tcp_segment *s)
+{
+	struct paste_ref slice[NET_SLICES];
+	uint32_t first;
+
+	if (!tcp_hold_first_early(&c->tcp->hold_pool, &c->hold, &first) || seq_upto(s->seq + s->length, first))
+		return s->length;
+	uint32_t length = seq_after(first, s->seq) ? first - s->seq : 0;
+	uint32_t n = net_packet_slices(p, at + length, s->length - length, slice);
+	hold_early(c, first, slice, n);
+	return length;
+}
+
 void tcp_data_receive(struct tcp_conn *c, const struct net_packet *p, struct tcp_segment *s)
 {
 	struct paste_ref slice[NET_SLICES];
@@ -196,8 +211,9 @@ void tcp_data_receive(struct tcp_conn *c, const struct net_packet *p, struct tcp
 		c->fin_early = true;
 		c->fin_seq = s->seq + s->length;
 	}
-	uint32_t n = net_packet_slices(p, at, s->length, slice);
-	if (seq_after(s->seq, c->next)) {
+	bool gap = seq_after(s->seq, c->next);
+	uint32_t n = net_packet_slices(p, at, gap ? s->length : before_early(c, p, at, s), slice);
+	if (gap) {
 		hold_early(c, s->seq, slice, n);
 		if (!tcp_send_ack(c)) /* RFC 5681, section 4.2: at once, each */
 			tcp_data_ack(c, TCP_ACK_NOW);

@@ -60,6 +60,15 @@ bool tcp_hold_ready(struct hold_pool *p, struct tcp_hold *h, struct paste_ref sl
 bool tcp_hold_early(struct hold_pool *p, struct tcp_hold *h, uint32_t seq, struct paste_ref slice,
 		    uint32_t most);
 
+/* The first early byte. False: there is none. */
+static inline bool tcp_hold_first_early(const struct hold_pool *p, const struct tcp_hold *h, uint32_t *seq)
+{
+	if (h->early == HOLD_NONE)
+		return false;
+	*seq = p->piece[h->early].seq;
+	return true;
+}
+
 /* The gap before the early ones was filled up to `next`: those that are in order now become ready. Returns
  * the new next. */
 uint32_t tcp_hold_ripen(struct hold_pool *p, struct tcp_hold *h, uint32_t next);

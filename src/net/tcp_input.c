@@ -161,8 +161,9 @@ static void out_of_window(struct tcp_conn *c, const struct tcp_segment *s)
 		return;
 	if (c->state == TCP_TIME_WAIT && (s->flags & TCP_FIN))
 		tcp_timer_send(c, t->now + TCP_TIME_WAIT_US);
-	/* Two ends that disagree would answer each other's empty segments for ever. */
-	if (tcp_segment_span(s) > 0)
+	/* Two ends that disagree would answer each other's empty segments for ever. SYNs are challenged wherever
+	 * they are (RFC 5961, section 4.2). */
+	if (tcp_segment_span(s) > 0 && !(s->flags & TCP_SYN))
 		tcp_data_ack(c, TCP_ACK_NOW);
 	else
 		tcp_challenge(c);

@@ -5,243 +5,9 @@
  */
 #include <errno.h>
 
-#include "net/tcp_segment.h"
-#include "net/tcp_stack.h"
-#include "slots.h"
+#include "tcp_script.h"
 
-#define PORT 8080
-#define PEER_PORT 2000
 #define EVENTS 32
-
-struct fixture {
-	struct paste_region *region;
-	struct paste_port *port[2]; /* the test's, the stack's */
-	struct paste_stack *stack;
-	struct paste_conn *conn;
-	struct packet_path path; /* to the stack */
-	uint64_t now;
-	uint32_t seq, ack;           /* the peer's next; what it acknowledges */
-	uint16_t stack_port, window; /* window: the stack's, as it stands in its last segment */
-	uint32_t data, eofs, accepts, connects;
-	int error;
-	int neighbour; /* what it says */
-	uint32_t asked;
-	bool timestamps;
-	uint32_t ts;
-};
-
-static uint64_t clock_of(void *arg)
-{
-	return ((struct fixture *)arg)->now;
-}
-
-static int neighbour(void *arg, const uint8_t address[16], uint8_t mac[6])
-{
-	struct fixture *f = arg;
-
-	f->asked++;
-	memcpy(mac, f->port[0]->info.mac, 6);
-	return f->neighbour;
-}
-
-static void begin_with(struct fixture *f, struct paste_tcp_options o)
-{
-	*f = (struct fixture){
-	    .region = fake_region_new(1024, 2048), .now = 1000000, .seq = 5000, .stack_port = PORT};
-	assert_int_equal(paste_pipe_open(f->region, f->region, 64, f->port, NULL), 0);
-	o.port = f->port[1];
-	o.clock = clock_of;
-	o.neighbour = neighbour;
-	o.arg = f;
-	o.any_mac = true;
-	o.seed = 7;
-	struct net_address ours;
-	assert_int_equal(net_address_parse("10.0.0.2", &ours), 0);
-	memcpy(o.address4, &ours, 16);
-	assert_int_equal(paste_tcp_open(f->region, &o, &f->stack, NULL), 0);
-	assert_int_equal(paste_stack_listen(f->stack, "10.0.0.2:8080", NULL, 0, NULL), 0);
-	memcpy(f->path.mac_source, "\2\0\0\0\0\1", 6);
-	memcpy(f->path.mac_destination, f->port[1]->info.mac, 6);
-	assert_int_equal(net_address_parse("10.0.0.1", &f->path.source), 0);
-	f->path.destination = ours;
-}
-
-static void begin(struct fixture *f)
-{
-	begin_with(f, (struct paste_tcp_options){.delayed_ack_us = 1});
-}
-
-static void end(struct fixture *f)
-{
-	paste_stack_close(f->stack);
-	paste_port_close(f->port[0]);
-	paste_port_close(f->port[1]);
-	region_proved(f->region);
-}
-
-static void turn(struct fixture *f)
-{
-	struct paste_event e[EVENTS];
-
-	/* The second one sends what the first one calls forth. */
-	for (int k = 0; k < 2; k++) {
-		int n = tcp_turn(f->stack, f->now, e, EVENTS);
-		assert_true(n >= 0);
-		for (int i = 0; i < n; i++) {
-			if (e[i].type == PASTE_EVENT_ACCEPT)
-				f->conn = e[i].conn, f->accepts++;
-			if (e[i].type == PASTE_EVENT_DATA)
-				f->data += e[i].slice.length, paste_ref_put(f->region, e[i].slice);
-			f->connects += e[i].type == PASTE_EVENT_CONNECT;
-			f->eofs += e[i].type == PASTE_EVENT_EOF;
-			if (e[i].type == PASTE_EVENT_ERROR)
-				f->error = e[i].error;
-		}
-	}
-}
-
-static void put(struct fixture *f, struct tcp_segment s)
-{
-	struct paste_ring *r = f->port[0]->transmit;
-	struct paste_slot *slot = paste_ring_slot(r, r->head++);
-	uint8_t *frame = paste_buffer_data(f->region, slot->buffer) + 64, bytes[2000] = {0};
-	struct packet_piece piece = {bytes, s.length};
-
-	s.source_port = PEER_PORT;
-	s.destination_port = f->stack_port;
-	if (!(s.flags & TCP_SYN))
-		s.scale = TCP_SCALE_NONE;
-	s.timestamps = f->timestamps;
-	s.ts_value = f->ts;
-	uint32_t header = tcp_segment_build(frame, &f->path, &s, &piece, 1, false);
-	memset(frame + header, 0, s.length);
-	slot->offset = 64;
-	slot->length = (uint16_t)(header + s.length);
-	slot->flags = 0;
-	r->cur = r->head;
-	assert_true(paste_port_sync_transmit(f->port[0], 0) >= 0);
-	turn(f);
-}
-
-static void in(struct fixture *f, uint8_t flags, uint32_t seq, uint32_t ack, uint32_t length)
-{
-	put(f, (struct tcp_segment){.flags = flags,
-				    .seq = seq,
-				    .ack = ack,
-				    .length = length,
-				    .window = 60000,
-				    .scale = TCP_SCALE_NONE});
-}
-
-/* The next segment from the stack. False: there is none. */
-static bool out(struct fixture *f, struct tcp_segment *s)
-{
-	struct paste_ring *r = f->port[0]->receive;
-
-	assert_true(paste_port_sync_receive(f->port[0], 0) >= 0);
-	if (r->cur == r->tail)
-		return false;
-	const struct paste_slot *slot = paste_ring_slot(r, r->cur);
-	struct packet_piece piece = {paste_buffer_data(f->region, slot->buffer) + slot->offset, slot->length};
-	struct packet_options o = {.vlan = 0};
-	struct packet p;
-	assert_int_equal(packet_parse(&piece, 1, &o, &p), PACKET_ACCEPTED);
-	assert_int_equal(tcp_segment_parse(&piece, 1, false, &p, s), PACKET_ACCEPTED);
-	r->head = ++r->cur;
-	f->window = s->window;
-	return true;
-}
-
-static struct tcp_segment expect(struct fixture *f, uint8_t flags)
-{
-	struct tcp_segment s = {.flags = 0};
-
-	if (!out(f, &s))
-		fail_msg("no segment came");
-	assert_int_equal(s.flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK), flags);
-	return s;
-}
-
-static void expect_nothing(struct fixture *f)
-{
-	struct tcp_segment s;
-
-	assert_false(out(f, &s));
-}
-
-static const char *state_of(const struct fixture *f)
-{
-	struct paste_conn_info info = {.state = "LISTEN"};
-	uint32_t cursor = 0;
-	struct paste_conn *c = paste_stack_next(f->stack, &cursor);
-
-	if (c)
-		assert_int_equal(paste_conn_info(c, &info), 0);
-	return info.state;
-}
-
-/* --- ways to a state */
-
-static void syn_received(struct fixture *f)
-{
-	in(f, TCP_SYN, f->seq++, 0, 0);
-	struct tcp_segment s = expect(f, TCP_SYN | TCP_ACK);
-	assert_int_equal(s.ack, f->seq);
-	f->ack = s.seq + 1;
-}
-
-static void established(struct fixture *f)
-{
-	syn_received(f);
-	in(f, TCP_ACK, f->seq, f->ack, 0);
-	expect_nothing(f);
-	assert_int_equal(f->accepts, 1);
-}
-
-static void fin_in(struct fixture *f, uint32_t ack)
-{
-	in(f, TCP_FIN | TCP_ACK, f->seq++, ack, 0);
-	struct tcp_segment s = expect(f, TCP_ACK);
-	assert_int_equal(s.ack, f->seq);
-	assert_int_equal(f->eofs, 1);
-}
-
-static void fin_out(struct fixture *f)
-{
-	assert_int_equal(paste_conn_shut(f->conn), 0);
-	turn(f);
-	struct tcp_segment s = expect(f, TCP_FIN | TCP_ACK);
-	assert_int_equal(s.seq, f->ack);
-}
-
-static void reach(struct fixture *f, const char *state)
-{
-	if (strcmp(state, "SYN-SENT") == 0) {
-		struct paste_conn_info info;
-		assert_int_equal(paste_stack_connect(f->stack, "10.0.0.1:2000", &f->conn, NULL), 0);
-		assert_int_equal(paste_conn_info(f->conn, &info), 0);
-		f->stack_port = (uint16_t)atoi(strrchr(info.local, ':') + 1);
-		turn(f);
-		f->ack = expect(f, TCP_SYN).seq + 1;
-	} else if (strcmp(state, "SYN-RECEIVED") == 0) {
-		syn_received(f);
-	} else if (strcmp(state, "LISTEN") != 0) {
-		established(f);
-	}
-	if (strcmp(state, "CLOSE-WAIT") == 0 || strcmp(state, "LAST-ACK") == 0)
-		fin_in(f, f->ack);
-	if (strcmp(state, "LAST-ACK") == 0 || strncmp(state, "FIN", 3) == 0 ||
-	    strcmp(state, "CLOSING") == 0 || strcmp(state, "TIME-WAIT") == 0)
-		fin_out(f);
-	if (strcmp(state, "CLOSING") == 0)
-		fin_in(f, f->ack);
-	if (strcmp(state, "FIN-WAIT-2") == 0 || strcmp(state, "TIME-WAIT") == 0)
-		in(f, TCP_ACK, f->seq, ++f->ack, 0);
-	if (strcmp(state, "TIME-WAIT") == 0)
-		fin_in(f, f->ack);
-	/* In the others our FIN is under way and not acknowledged: SND.NXT is one further. */
-	assert_string_equal(state_of(f), state);
-}
 
 /* --- the table */
 
@@ -343,8 +109,8 @@ static void in_each_state_each_segment_has_its_answer(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct row *row = &rows[i];
 		struct tcp_segment s = {.flags = NONE};
-		struct fixture f;
-		begin(&f);
+		struct script f;
+		script_begin(&f);
 		reach(&f, row->state);
 		in(&f, row->flags, f.seq + (uint32_t)row->seq, f.ack + (uint32_t)row->ack, row->length);
 		bool any = out(&f, &s);
@@ -354,16 +120,16 @@ static void in_each_state_each_segment_has_its_answer(void **state)
 			fail_msg("row %zu, %s: answered with %x, then %s", i, row->state, reply,
 				 state_of(&f));
 		expect_nothing(&f);
-		end(&f);
+		script_end(&f);
 	}
 }
 
 static void resets_for_unknown_flows_are_acceptable_to_their_senders(void **state)
 {
-	struct fixture f;
+	struct script f;
 	struct tcp_segment s;
 
-	begin(&f);
+	script_begin(&f);
 	in(&f, TCP_ACK, 100, 777, 5);
 	s = expect(&f, TCP_RST);
 	assert_int_equal(s.seq, 777);
@@ -372,16 +138,16 @@ static void resets_for_unknown_flows_are_acceptable_to_their_senders(void **stat
 	s = expect(&f, TCP_RST | TCP_ACK);
 	assert_int_equal(s.seq, 0);
 	assert_int_equal(s.ack, 101);
-	end(&f);
+	script_end(&f);
 }
 
 /* --- scripts */
 
 static void bytes_that_arrive_twice_are_delivered_once(void **state)
 {
-	struct fixture f;
+	struct script f;
 
-	begin(&f);
+	script_begin(&f);
 	established(&f);
 	in(&f, TCP_ACK, f.seq + 10, f.ack, 10); /* beyond a gap: a duplicate acknowledgment, at once */
 	assert_int_equal(expect(&f, TCP_ACK).ack, f.seq);
@@ -394,14 +160,14 @@ static void bytes_that_arrive_twice_are_delivered_once(void **state)
 	in(&f, TCP_ACK, f.seq, f.ack, 40);
 	assert_int_equal(expect(&f, TCP_ACK).ack, f.seq + 40);
 	assert_int_equal(f.data, 40);
-	end(&f);
+	script_end(&f);
 }
 
 static void a_fin_before_the_bytes_that_precede_it_waits_for_them(void **state)
 {
-	struct fixture f;
+	struct script f;
 
-	begin(&f);
+	script_begin(&f);
 	established(&f);
 	in(&f, TCP_ACK | TCP_FIN, f.seq + 10, f.ack, 10);
 	assert_int_equal(expect(&f, TCP_ACK).ack, f.seq);
@@ -410,15 +176,15 @@ static void a_fin_before_the_bytes_that_precede_it_waits_for_them(void **state)
 	assert_int_equal(expect(&f, TCP_ACK).ack, f.seq + 21);
 	assert_int_equal(f.data, 20);
 	assert_int_equal(f.eofs, 1);
-	end(&f);
+	script_end(&f);
 }
 
 static void a_closed_window_opens_when_the_application_reads_and_never_shrinks(void **state)
 {
-	struct fixture f;
+	struct script f;
 	uint32_t edge = 0;
 
-	begin_with(&f, (struct paste_tcp_options){.delayed_ack_us = 1, .receive_window = 4096});
+	script_begin_with(&f, (struct paste_tcp_options){.delayed_ack_us = 1, .receive_window = 4096});
 	established(&f);
 	paste_conn_pause(f.conn);
 	for (int i = 0; i < 12; i++) {
@@ -433,46 +199,46 @@ static void a_closed_window_opens_when_the_application_reads_and_never_shrinks(v
 	in(&f, TCP_ACK, f.seq, f.ack, 100); /* a probe with data: not taken, answered */
 	assert_int_equal(expect(&f, TCP_ACK).ack, f.seq);
 	paste_conn_resume(f.conn);
-	turn(&f);
+	script_turn(&f);
 	struct tcp_segment s = expect(&f, TCP_ACK);
 	assert_true(s.window > 3000);
 	assert_int_equal(f.data, s.ack - 5001);
-	end(&f);
+	script_end(&f);
 }
 
 static void our_probes_ask_for_a_closed_window(void **state)
 {
 	struct paste_send bytes = {.inline_bytes = "hello", .inline_length = 5};
-	struct fixture f;
+	struct script f;
 
-	begin(&f);
+	script_begin(&f);
 	established(&f);
-	put(&f, (struct tcp_segment){.flags = TCP_ACK, .seq = f.seq, .ack = f.ack, .window = 0});
+	script_put(&f, (struct tcp_segment){.flags = TCP_ACK, .seq = f.seq, .ack = f.ack, .window = 0});
 	assert_int_equal(paste_conn_send(f.conn, &bytes, 1), 0);
-	turn(&f);
+	script_turn(&f);
 	expect_nothing(&f);
 	for (int i = 0; i < 3; i++) { /* before the window, ever more seldom */
 		f.now += 10000000;
-		turn(&f);
+		script_turn(&f);
 		struct tcp_segment s = expect(&f, TCP_ACK);
 		assert_int_equal(s.seq, f.ack - 1);
 		assert_int_equal(s.length, 0);
-		put(&f, (struct tcp_segment){.flags = TCP_ACK, .seq = f.seq, .ack = f.ack, .window = 0});
+		script_put(&f, (struct tcp_segment){.flags = TCP_ACK, .seq = f.seq, .ack = f.ack, .window = 0});
 	}
 	in(&f, TCP_ACK, f.seq, f.ack, 0);
 	struct tcp_segment s = expect(&f, TCP_ACK);
 	assert_int_equal(s.seq, f.ack);
 	assert_int_equal(s.length, 5);
-	end(&f);
+	script_end(&f);
 }
 
 static void replies_ride_with_the_acknowledgment(void **state)
 {
 	struct paste_send bytes = {.inline_bytes = "reply", .inline_length = 5};
-	struct fixture f;
+	struct script f;
 	struct paste_event e[EVENTS];
 
-	begin_with(&f, (struct paste_tcp_options){.delayed_ack_us = 0});
+	script_begin_with(&f, (struct paste_tcp_options){.delayed_ack_us = 0});
 	established(&f);
 	struct paste_tcp_stats before, after;
 	paste_tcp_stats(f.stack, &before);
@@ -493,25 +259,25 @@ static void replies_ride_with_the_acknowledgment(void **state)
 	expect_nothing(&f);
 	paste_tcp_stats(f.stack, &after);
 	assert_int_equal(after.segments_sent - before.segments_sent, 4);
-	end(&f);
+	script_end(&f);
 }
 
 static void lost_segments_are_sent_again_with_back_off_until_the_user_timeout(void **state)
 {
 	struct paste_send bytes = {.inline_bytes = "hello", .inline_length = 5};
-	struct fixture f;
+	struct script f;
 	uint64_t last = 0, gap = 0;
 
-	begin_with(&f, (struct paste_tcp_options){.user_timeout_us = 60000000});
+	script_begin_with(&f, (struct paste_tcp_options){.user_timeout_us = 60000000});
 	established(&f);
 	assert_int_equal(paste_conn_send(f.conn, &bytes, 1), 0);
-	turn(&f);
+	script_turn(&f);
 	assert_int_equal(expect(&f, TCP_ACK).length, 5);
 	last = f.now;
 	struct tcp_segment s;
 	while (!f.error) {
 		f.now += 10000;
-		turn(&f);
+		script_turn(&f);
 		if (!f.error && out(&f, &s)) {
 			assert_int_equal(s.seq, f.ack);
 			assert_int_equal(s.length, 5);
@@ -522,20 +288,20 @@ static void lost_segments_are_sent_again_with_back_off_until_the_user_timeout(vo
 	}
 	assert_int_equal(f.error, -ETIMEDOUT);
 	expect(&f, TCP_RST | TCP_ACK);
-	end(&f);
+	script_end(&f);
 }
 
 static void three_duplicates_make_it_send_again_at_once(void **state)
 {
 	uint8_t bytes[5000] = {0};
 	struct paste_send piece = {.inline_bytes = bytes, .inline_length = sizeof(bytes)};
-	struct fixture f;
+	struct script f;
 	struct tcp_segment s;
 
-	begin(&f);
+	script_begin(&f);
 	established(&f);
 	assert_int_equal(paste_conn_send(f.conn, &piece, 1), 0);
-	turn(&f);
+	script_turn(&f);
 	while (out(&f, &s))
 		;
 	for (int i = 0; i < 2; i++) {
@@ -547,14 +313,14 @@ static void three_duplicates_make_it_send_again_at_once(void **state)
 	assert_int_equal(s.seq, f.ack);
 	assert_int_equal(s.length, 536); /* the peer's SYN had no MSS */
 	expect_nothing(&f);
-	end(&f);
+	script_end(&f);
 }
 
 static void old_timestamps_are_refused(void **state)
 {
-	struct fixture f;
+	struct script f;
 
-	begin(&f);
+	script_begin(&f);
 	f.timestamps = true;
 	f.ts = 1000;
 	established(&f);
@@ -567,16 +333,16 @@ static void old_timestamps_are_refused(void **state)
 	struct tcp_segment s = expect(&f, TCP_ACK);
 	assert_int_equal(s.ack, f.seq + 10);
 	assert_int_equal(s.ts_echo, 1001);
-	end(&f);
+	script_end(&f);
 }
 
 static void a_flood_of_syns_keeps_the_established_served(void **state)
 {
-	struct fixture f;
+	struct script f;
 	struct tcp_segment s;
 	struct paste_tcp_stats stats;
 
-	begin_with(&f,
+	script_begin_with(&f,
 		   (struct paste_tcp_options){.delayed_ack_us = 1, .half_open = 16, .limits.connections = 4});
 	established(&f);
 	struct packet_path peer = f.path;
@@ -594,16 +360,16 @@ static void a_flood_of_syns_keeps_the_established_served(void **state)
 	in(&f, TCP_ACK, f.seq, f.ack, 10);
 	assert_int_equal(expect(&f, TCP_ACK).ack, f.seq + 10);
 	assert_int_equal(f.data, 10);
-	end(&f);
+	script_end(&f);
 }
 
 static void nobody_who_guesses_is_challenged_more_than_twice_a_second(void **state)
 {
-	struct fixture f;
+	struct script f;
 	struct tcp_segment s;
 	uint32_t answers = 0;
 
-	begin(&f);
+	script_begin(&f);
 	established(&f);
 	for (uint32_t i = 1; i <= 1000; i++) {
 		in(&f, i & 1 ? TCP_RST : TCP_SYN, f.seq + i, 0, 0);
@@ -612,7 +378,7 @@ static void nobody_who_guesses_is_challenged_more_than_twice_a_second(void **sta
 	}
 	assert_in_range(answers, 1, 3);
 	assert_string_equal(state_of(&f), "ESTABLISHED");
-	end(&f);
+	script_end(&f);
 }
 
 /* Whoever waits with ending until there are no connections waits for those that miss something. */
@@ -620,13 +386,13 @@ static void a_closed_connection_whose_peer_has_everything_is_not_waited_for(void
 {
 	struct paste_send bytes = {.inline_bytes = "last", .inline_length = 4};
 	struct paste_stack_stats stats;
-	struct fixture f;
+	struct script f;
 
-	begin(&f);
+	script_begin(&f);
 	established(&f);
 	assert_int_equal(paste_conn_send(f.conn, &bytes, 1), 0);
 	paste_conn_close(f.conn);
-	turn(&f);
+	script_turn(&f);
 	assert_int_equal(expect(&f, TCP_ACK | TCP_FIN).length, 4);
 	in(&f, TCP_ACK, f.seq, f.ack + 4, 0); /* all but the FIN */
 	paste_stack_stats(f.stack, &stats);
@@ -640,20 +406,20 @@ static void a_closed_connection_whose_peer_has_everything_is_not_waited_for(void
 	paste_stack_stats(f.stack, &stats);
 	assert_int_equal(stats.connections, 0);
 	assert_int_equal(stats.closed, 1);
-	end(&f);
+	script_end(&f);
 }
 
 static void silent_peers_are_asked_and_then_given_up(void **state)
 {
-	struct fixture f;
+	struct script f;
 	struct tcp_segment s;
 	int asked = 0;
 
-	begin_with(&f, (struct paste_tcp_options){.keep_alive_us = 9000000});
+	script_begin_with(&f, (struct paste_tcp_options){.keep_alive_us = 9000000});
 	established(&f);
 	for (int i = 0; i < 3000 && !f.error; i++) {
 		f.now += 10000;
-		turn(&f);
+		script_turn(&f);
 		while (!f.error && out(&f, &s)) {
 			assert_int_equal(s.seq, f.ack - 1);
 			asked++;
@@ -661,17 +427,17 @@ static void silent_peers_are_asked_and_then_given_up(void **state)
 	}
 	assert_int_equal(asked, 9);
 	assert_int_equal(f.error, -ETIMEDOUT);
-	end(&f);
+	script_end(&f);
 }
 
 /* --- a neighbour that is not known yet */
 
-static void connect_unresolved(struct fixture *f)
+static void connect_unresolved(struct script *f)
 {
 	struct paste_send s = {.inline_bytes = "early", .inline_length = 5};
 	struct paste_conn_info info;
 
-	begin(f);
+	script_begin(f);
 	f->neighbour = -EAGAIN;
 	assert_int_equal(paste_stack_connect(f->stack, "10.0.0.1:2000", &f->conn, NULL), 0);
 	assert_int_equal(paste_conn_info(f->conn, &info), 0);
@@ -679,7 +445,7 @@ static void connect_unresolved(struct fixture *f)
 	f->stack_port = (uint16_t)atoi(strrchr(info.local, ':') + 1);
 	assert_int_equal(paste_conn_send(f->conn, &s, 1), 0); /* nor does this make it leave */
 	for (int ms = 0; ms < 500; ms++, f->now += 1000)
-		turn(f);
+		script_turn(f);
 	expect_nothing(f);
 	assert_true(f->asked > 5 && f->asked < 40);
 	assert_int_equal(f->error, 0);
@@ -687,12 +453,12 @@ static void connect_unresolved(struct fixture *f)
 
 static void a_syn_waits_for_its_neighbour(void **state)
 {
-	struct fixture f;
+	struct script f;
 
 	connect_unresolved(&f);
 	f.neighbour = 0;
 	f.now += 60000;
-	turn(&f);
+	script_turn(&f);
 	struct tcp_segment s = expect(&f, TCP_SYN);
 	f.ack = s.seq + 1;
 	in(&f, TCP_SYN | TCP_ACK, f.seq++, f.ack, 0);
@@ -700,61 +466,61 @@ static void a_syn_waits_for_its_neighbour(void **state)
 	assert_int_equal(expect(&f, TCP_ACK).length, 5);
 	uint32_t asked = f.asked;
 	f.now += 1000000;
-	turn(&f);
+	script_turn(&f);
 	assert_int_equal(f.asked, asked);
 	paste_conn_abort(f.conn);
-	end(&f);
+	script_end(&f);
 }
 
 static void a_neighbour_that_is_not_found_ends_it(void **state)
 {
 	for (int kind = 0; kind < 2; kind++) {
-		struct fixture f;
+		struct script f;
 
 		connect_unresolved(&f);
 		if (kind == 1)
 			f.neighbour = -ENETUNREACH;
 		for (int ms = 0; ms < 11000 && !f.error; ms += 10, f.now += 10000)
-			turn(&f);
+			script_turn(&f);
 		assert_int_equal(f.error, kind ? -ENETUNREACH : -EHOSTUNREACH);
 		expect_nothing(&f);
 		paste_conn_close(f.conn);
-		end(&f);
+		script_end(&f);
 	}
 }
 
 static void a_syn_that_comes_while_it_waits_is_answered_later(void **state)
 {
-	struct fixture f;
+	struct script f;
 
 	connect_unresolved(&f);
 	in(&f, TCP_SYN, f.seq++, 0, 0);
-	turn(&f);
+	script_turn(&f);
 	expect_nothing(&f);
 	f.neighbour = 0;
 	f.now += 60000;
-	turn(&f);
+	script_turn(&f);
 	f.ack = expect(&f, TCP_SYN | TCP_ACK).seq + 1;
 	in(&f, TCP_ACK, f.seq, f.ack, 0);
-	turn(&f);
+	script_turn(&f);
 	assert_int_equal(f.connects, 1);
 	assert_int_equal(expect(&f, TCP_ACK).length, 5);
 	paste_conn_abort(f.conn);
-	end(&f);
+	script_end(&f);
 }
 
 static void giving_up_while_it_waits_sends_nothing(void **state)
 {
 	for (int kind = 0; kind < 2; kind++) {
-		struct fixture f;
+		struct script f;
 
 		connect_unresolved(&f);
 		(kind ? paste_conn_abort : paste_conn_close)(f.conn);
 		f.now += 1000000;
 		f.neighbour = 0;
-		turn(&f);
+		script_turn(&f);
 		expect_nothing(&f);
-		end(&f);
+		script_end(&f);
 	}
 }
 
