@@ -354,9 +354,9 @@ class Bench:
             self.process.communicate()
 
 
-def prove(pst, service, ledger, *args):
+def prove(pst, service, ledger, *args, prefix=()):
     """Everything that was acknowledged is there with the right bytes. What bench found."""
-    status, found = Bench(pst, service, '--check', ledger, *args).result()
+    status, found = Bench(pst, service, '--check', ledger, *args, prefix=prefix).result()
     if status or found.get('lost') or found.get('wrong') or not found.get('complete'):
         raise AssertionError(f'pst bench --check: status {status}\n{json.dumps(found, indent=1)}')
     return found

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""kill_loop.py PST --medium shm|file [--rounds N] [--seed N] [--faulty PST]
+"""kill_loop.py PST --medium shm|file [--over sockets|xdp] [--rounds N] [--seed N] [--faulty PST]
 
 Kill `pst serve` with SIGKILL under `pst bench --verify`, again and again, and demand after each time that everything
 acknowledged is there. A region lives for several rounds, so that what one life leaves behind is another's start; it
@@ -13,6 +13,9 @@ is small and most of it is live, so that checkpoints and the cleaner run all the
 
 After each, `pst check` must find the region sound before anybody serves it again. With --faulty, a `pst` whose disk has
 a cache that is lost with the process (disk_layer.c): what was not synced in time is gone, as after a power cut.
+
+Over `xdp` our own TCP serves, on the near end of a veth pair; the load comes from another namespace, sometimes from our own
+TCP and sometimes from the kernel's, over IPv4 or IPv6. Default: sockets, on loopback.
 
 The region and what was acknowledged are kept if something is wrong. $PASTE_KILL_ROUNDS overrides --rounds.
 """
@@ -29,10 +32,12 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'e2e'))
 from running import SKIPPED, Bench, NotReady, Service, check, create, end_on_signal, folder_on, info, prove  # noqa: E402
 from disk import Disk  # noqa: E402
+from veth_pair import ADDRESS, HERE, THERE, Pair  # noqa: E402
 
 MIB = 1 << 20
 ROUNDS_A_REGION = 5
 PROFILES = ('churn', 'small', 'large', 'tiny')
+PORT = 8080
 KINDS = ('load', 'load', 'startup', 'close', 'clean')
 
 
@@ -62,8 +67,9 @@ class Profile:
 
 
 class Loop:
-    def __init__(self, args):
+    def __init__(self, args, pair):
         self.pst = os.path.abspath(args.pst)
+        self.pair = pair
         self.medium = args.medium
         self.faulty = os.path.abspath(args.faulty) if args.faulty else None
         self.rng = random.Random(args.seed)
@@ -73,20 +79,34 @@ class Loop:
         self.acknowledged = self.proven = self.undecided = self.cleaned = self.checkpoints = self.kills = 0
 
     def service(self, region, wait=True):
+        if self.pair:
+            host = self.rng.choice((ADDRESS[4][0], f'[{ADDRESS[6][0]}]'))
+            return Service(self.pst, region, '--public', '--xdp', HERE, http=f'{host}:{PORT}', wait=wait)
         if not self.faulty:
             return Service(self.pst, region, wait=wait)
         # The layer between us and the disk makes calls of its own.
         return Service(self.faulty, region, '--no-seccomp', env=self.disk.env, wait=wait)
 
+    def client(self):
+        """How pst bench gets to the service: arguments, and what runs it."""
+        if not self.pair:
+            return (), ()
+        return self.rng.choice((('--xdp', THERE), ())), self.pair.there()
+
     def bench(self, service, profile, ledger, seconds):
+        args, prefix = self.client()
         return Bench(self.pst, service, *profile.args, '-d', seconds, '--seed', self.rng.randrange(1 << 31),
-                     '--verify', ledger)
+                     '--verify', ledger, *args, prefix=prefix)
+
+    def prove(self, service, ledger):
+        args, prefix = self.client()
+        return prove(self.pst, service, ledger, *args, prefix=prefix)
 
     def under_load(self, region, ledger, profile, end):
         """A life of the service: what the last ones acknowledged is there; then load, in which end(service) ends it."""
         with self.service(region) as service:
             if ledger.exists():
-                found = prove(self.pst, service, ledger)
+                found = self.prove(service, ledger)
                 self.proven = found['checked']
                 self.undecided += found['undecided_happened'] + found['undecided_did_not']
             bench = self.bench(service, profile, ledger, 60)
@@ -94,7 +114,7 @@ class Loop:
                 time.sleep(self.rng.choice((.05, .3, 1, 2)) * self.rng.uniform(.5, 1.5))
                 if bench.process.poll() is not None:
                     raise AssertionError(f'pst bench ended early: {bench.result()}')
-                m = service.metrics() if self.rng.random() < .7 else {}
+                m = service.metrics() if not self.pair and self.rng.random() < .7 else {}
                 self.cleaned += m.get('paste_store_cleaned_segments_total', 0)
                 self.checkpoints += m.get('paste_store_checkpoints_total', 0)
                 end(service)
@@ -160,7 +180,7 @@ class Loop:
             print(f'{profile}: {kind}', flush=True)
             self.round(kind, region, ledger, profile)
         with self.service(region) as service:
-            prove(self.pst, service, ledger)
+            self.prove(service, ledger)
             if service.end(signal.SIGTERM) != 0:
                 raise AssertionError(service.said())
         check(self.pst, region)
@@ -180,11 +200,16 @@ def main():
     parser.add_argument('--rounds', type=int, default=8)
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument('--faulty', metavar='PST')
+    parser.add_argument('--over', choices=('sockets', 'xdp'), default='sockets')
     args = parser.parse_args()
     end_on_signal()
     rounds = int(os.environ.get('PASTE_KILL_ROUNDS', args.rounds))
     print(f'seed {args.seed}')
-    loop = Loop(args)
+    try:
+        loop = Loop(args, Pair(queues=2) if args.over == 'xdp' else None)
+    except unittest.SkipTest as why:
+        print(why)
+        return SKIPPED
     begun = time.monotonic()
     with folder_on(args.medium) as folder:
         try:
@@ -199,7 +224,7 @@ def main():
             keep(folder, args.medium)
             return 1
     kinds = ', '.join(f'{n} {kind}' for kind, n in loop.counts.items())
-    print(f'{done} rounds on {args.medium} ({kinds}), {loop.kills} kills, {loop.acknowledged:,} writes acknowledged: '
+    print(f'{done} rounds over {args.over} on {args.medium} ({kinds}), {loop.kills} kills, {loop.acknowledged:,} writes acknowledged: '
           f'lost 0, wrong 0; {loop.undecided:,} undecided ones settled, {loop.cleaned:,.0f} segments cleaned, '
           f'{loop.checkpoints:,.0f} checkpoints (seen), {time.monotonic() - begun:.0f} s')
     return 0
