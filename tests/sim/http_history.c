@@ -455,13 +455,17 @@ static bool changes(const struct ask *o)
 	       o->kind == ASK_DELETE_PREFIX || o->kind == ASK_BATCH;
 }
 
-/* One that changes nothing and fits now can as well come now: that rules out no other order. */
+/* One that changes nothing, wherever it stands, and fits now can as well come now: that rules out no other
+ * order. (A trim that finds nothing to trim here may find something later.) */
 static int32_t comes_now(const struct search *s, const struct model *m, int32_t low, int32_t end)
 {
 	struct model next;
 
 	for (int32_t i = low; i < s->h->n && s->h->asks[i].begins < end; i++) {
-		if (!may_come(s, i, end) || (s->h->asks[i].open && changes(&s->h->asks[i])))
+		const struct ask *o = &s->h->asks[i];
+
+		if (!may_come(s, i, end) || (o->open && changes(o)) ||
+		    (o->kind == ASK_TRIM && o->status == 204))
 			continue;
 		next = *m;
 		if (step(&next, s->h, &s->h->asks[i], 0) && !memcmp(&next, m, sizeof(next)))
