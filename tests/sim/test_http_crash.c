@@ -48,11 +48,12 @@ struct life {
 	uint32_t generation, images_left, descents_left, gap;
 	uint64_t events, next_point;
 	bool recovering, take_time;
+	bool torn; /* the image that is being recovered may have a torn copy of the superblock */
 	struct sim_random random;
 };
 
 static void live(struct run *run, struct coverage *coverage, uint32_t generation, const uint8_t *image,
-		 const struct http_history *history, const struct http_clients *clients);
+		 const struct http_history *history, const struct http_clients *clients, bool torn);
 
 static void damaged(void *arg, const struct paste_damage *damage)
 {
@@ -112,7 +113,7 @@ static void crash_point(struct life *life, struct sim_crash *c, enum sim_event e
 	uint8_t *image = run_block(run);
 	struct http_history *seen = malloc(sizeof(*seen)), *after = malloc(sizeof(*after));
 	struct http_clients *clients = malloc(sizeof(*clients));
-	bool torn = sim_crash_touches(c, 0, SUPERBLOCK_SIZE) ||
+	bool torn = life->torn || sim_crash_touches(c, 0, SUPERBLOCK_SIZE) ||
 		    sim_crash_touches(c, SUPERBLOCK_B_OFFSET, SUPERBLOCK_SIZE);
 	struct run_frame at, which;
 	char text[120];
@@ -138,7 +139,7 @@ static void crash_point(struct life *life, struct sim_crash *c, enum sim_event e
 		life->coverage->images++;
 		if (has_heir && i == heir) {
 			life->descents_left--;
-			live(run, life->coverage, life->generation + 1, image, seen, clients);
+			live(run, life->coverage, life->generation + 1, image, seen, clients, torn);
 		}
 		run_leave(run, &which);
 	}
@@ -226,11 +227,11 @@ static void open_world(struct life *life)
 	if (http_world_open(&life->world, life->m, now, life->take_time, &err))
 		run_broken(life->run, "opening fails: %s", err.text);
 	sim_set_hook(life->m, NULL, NULL);
-	life->recovering = false;
+	life->recovering = life->torn = false; /* opening has written both */
 }
 
 static void live(struct run *run, struct coverage *coverage, uint32_t generation, const uint8_t *image,
-		 const struct http_history *history, const struct http_clients *clients)
+		 const struct http_history *history, const struct http_clients *clients, bool torn)
 {
 	struct life *life = calloc(1, sizeof(*life));
 	struct http_history *h = calloc(1, sizeof(*h));
@@ -250,6 +251,7 @@ static void live(struct run *run, struct coverage *coverage, uint32_t generation
 	life->run = run;
 	life->coverage = coverage;
 	life->generation = generation;
+	life->torn = torn;
 	life->history = h;
 	life->random = sim_split(&run->random);
 	draw(life, &steps);
@@ -291,7 +293,7 @@ static void run_seed(const struct run_options *options, uint64_t seed, struct co
 	run.random = sim_random(seed * SIM_KINDS + options->kind);
 	run.buffer_size = options->kind == SIM_FILE || sim_chance(&run.random, 4) ? 4096 : 2048;
 	run_watch(&run);
-	live(&run, coverage, 1, NULL, NULL, NULL);
+	live(&run, coverage, 1, NULL, NULL, NULL, false);
 	run_watch(NULL);
 	run_end(&run);
 }
