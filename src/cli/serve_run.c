@@ -4,6 +4,7 @@
 #include "cli/logfmt.h"
 #include "cli/serve_run.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -125,6 +126,22 @@ static int64_t sleep_until(int64_t now, int64_t sleep_us, int64_t then)
 	return then >= now + sleep_us ? sleep_us : then > now ? then - now : 0;
 }
 
+static int wait_for_events(struct serve *o, struct paste_event *events, int64_t sleep_us)
+{
+	int64_t rest_us = sleep_us ? rounds_rest_us(&o->rounds) : 0;
+
+	if (rest_us == 0)
+		return paste_stack_poll(o->stack, events, SERVICE_BATCH, sleep_us);
+	/* What is queued leaves, what is there already is taken. */
+	int n = paste_stack_poll(o->stack, events, SERVICE_BATCH, 0);
+	if (n)
+		return n;
+	struct pollfd round = {.fd = paste_store_wait_fd(o->store), .events = POLLIN};
+	struct timespec rest = {.tv_nsec = rest_us * 1000};
+	ppoll(&round, 1, &rest, NULL);
+	return paste_stack_poll(o->stack, events, SERVICE_BATCH, sleep_us);
+}
+
 int serve_run(struct serve *o)
 {
 	struct paste_event events[SERVICE_BATCH];
@@ -136,7 +153,7 @@ int serve_run(struct serve *o)
 		int n = 0;
 		if (datagrams == 0 || o->udp.with_stack || ++without_poll == TURNS_WITHOUT_POLL) {
 			without_poll = 0;
-			n = paste_stack_poll(o->stack, events, SERVICE_BATCH, o->options.spin ? 0 : sleep_us);
+			n = wait_for_events(o, events, o->options.spin ? 0 : sleep_us);
 		}
 		if (n < 0) {
 			line_event(LINE_ERROR, "polling the sockets failed", "error", strerror(-n));
@@ -154,26 +171,31 @@ int serve_run(struct serve *o)
 
 		service_take(o->service, now, events, n);
 		datagrams = serve_udp_take(&o->udp);
-		bool idle = n == 0 && datagrams == 0;
+		bool quiet = n == 0 && datagrams == 0;
 		int soon = datagrams < 0 ? datagrams : answer_all(o);
 		if (soon < 0) {
 			line_event(LINE_ERROR, "receiving datagrams failed", "error", strerror(-soon));
 			return soon;
 		}
-		if (!idle)
+		if (!quiet)
 			service_turned(o->service, serve_clocks().monotonic_us);
 		if (control_asks)
 			control_work(o->control);
 		if (o->draining && is_drained(o, now.monotonic_us))
 			return 0;
 
-		empty = idle ? empty + 1 : 0;
+		/* While somebody waits for a round, upkeep comes with the load, and goes on when something happens. */
+		bool idle = quiet && rounds_idle(&o->rounds);
+		empty = quiet ? empty + 1 : 0;
 		int more = 0;
-		if (!o->options.spin || !idle || empty % IDLE_SPINS == 0)
-			more = maintain(o, idle);
+		if (!o->options.spin || !quiet || empty % IDLE_SPINS == 0)
+			more = maintain(o, idle) && rounds_idle(&o->rounds);
 		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0
 			   : soon || o->draining || serve_udp_waits(&o->udp)          ? SERVICE_SOON_US
 										      : BLOCK_US;
+		int64_t gather_us = rounds_gather_us(&o->rounds);
+		if (gather_us < sleep_us)
+			sleep_us = gather_us;
 		sleep_us = sleep_until(now.monotonic_us, sleep_us, serve_scrub(o, now.monotonic_us));
 		sleep_us = sleep_until(now.monotonic_us, sleep_us, service_next(o->service));
 		show_life(o, now.monotonic_us);

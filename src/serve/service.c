@@ -163,6 +163,7 @@ int64_t service_next(const struct service *s)
 void service_take(struct service *s, struct service_time now, const struct paste_event *events, int n)
 {
 	s->now = now;
+	s->rounds->now_us = now.monotonic_us;
 	reply_date_set(&s->date, now.unix_ms / 1000);
 	if (now.unix_ms > 0)
 		paste_store_set_time(s->store, (uint64_t)now.unix_ms);
