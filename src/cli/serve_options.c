@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "cli/cli.h"
 #include "serve/service.h"
@@ -162,14 +163,14 @@ static bool only_loopback(const char *text)
 	return all;
 }
 
-/* HOST:PORT, [IPV6]:PORT or unix:PATH; whether the host is one is for listening to find out. */
+/* HOST:PORT, [IPV6]:PORT or unix:/PATH; whether the host is one is for listening to find out. */
 static bool is_address(const char *text)
 {
 	const char *colon = strrchr(text, ':');
 	size_t host = colon ? (size_t)(colon - text) : 0;
 
 	if (strncmp(text, "unix:", 5) == 0)
-		return text[5] != 0;
+		return text[5] == '/' && strlen(text + 5) < sizeof(((struct sockaddr_un *)0)->sun_path);
 	if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
 	    strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
 		return false;
@@ -217,7 +218,8 @@ int serve_parse_options(int argc, char **argv, struct serve_options *o)
 	if (strcmp(o->http, "none") == 0)
 		o->http = NULL;
 	if (o->http && !is_address(o->http))
-		return cli_usage("serve", "--http '%s' is no address: write HOST:PORT or [IPV6]:PORT", o->http);
+		return cli_usage("serve", "--http '%s' is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH",
+				 o->http);
 	choose_http_transport(o);
 	if (o->trace && !o->http_xdp && !(o->xdp && o->udp_n))
 		return cli_usage("serve", "--trace is of what our own stack receives: it goes with --xdp and what is "

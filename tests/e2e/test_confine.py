@@ -71,8 +71,8 @@ class Confined(unittest.TestCase):
         self.assertEqual(self.place.read_text(), 'precious')
         for bad in ('unix:', 'unix:relative', 'unix:/' + 'x' * 108):
             r = run(PST, 'serve', self.path, '--http', bad)
-            self.assertEqual(r.returncode, 1, r.stderr)
-            self.assertIn('write unix:/PATH', r.stderr)
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn('unix:/PATH', r.stderr)
 
     def test_tokens_are_needed_on_a_unix_socket_too(self):
         tokens = self.folder / 'tokens'

@@ -63,7 +63,7 @@ class StartStop:
 
     def test_addresses_that_are_none(self):
         for http in '127.0.0.1', '127.0.0.1:99999', '127.0.0.1:x', '127.0.0.1:', '':
-            self.assertIn('HOST:PORT', self.refused(1, http=http))
+            self.assertIn('HOST:PORT', self.refused(2, http=http))
 
     def test_anything_but_loopback_must_be_asked_for(self):
         for http in '0.0.0.0:0', '[::]:0', ':0', '10.1.2.3:0', '192.0.2.1:80':
