@@ -91,6 +91,7 @@ struct paste_port_ops {
 	int (*fd)(struct paste_port *p);
 	void (*stats)(struct paste_port *p, uint32_t queue, struct paste_ring_stats *receive,
 		      struct paste_ring_stats *transmit);
+	uint32_t (*posted)(struct paste_port *p, uint32_t queue); /* buffers that wait for packets */
 	void (*close)(struct paste_port *p);
 };
 

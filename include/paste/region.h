@@ -63,4 +63,8 @@ uint32_t paste_buffer_size(const struct paste_region *r);  /* bytes: 2048 or 409
 uint32_t paste_buffer_count(const struct paste_region *r); /* in all areas */
 uint32_t paste_buffer_free(const struct paste_region *r);  /* that paste_buffer_alloc could still hand out */
 
+/* `more` buffers (negative: fewer) are held from now on for as long as their holder lives, as those of rings are: what is
+ * stored leaves room beside them. */
+void paste_buffer_standing(struct paste_region *r, int32_t more);
+
 #endif

@@ -211,13 +211,29 @@ static int send_all(struct tcp *t)
 	return net_flush(t->net);
 }
 
+static uint32_t posted(const struct tcp *t, uint32_t least)
+{
+	struct paste_port *port = net_port(t->net);
+	uint32_t n = 0;
+
+	for (uint32_t q = 0; q < port->info.queues; q++) {
+		uint32_t here = port->ops->posted(port, q);
+		n += here > least ? here - least : 0;
+	}
+	return n;
+}
+
 /* Buffers that connections may take to hold what arrives, above those that are left to acknowledge, to answer
- * and to receive the acknowledgments of that. */
+ * and to receive the acknowledgments of that. A region that is full for good must be read and deleted from: then
+ * what is taken is half of what the rings have. It comes back with the answers. */
 static void count_room(struct tcp *t)
 {
 	uint32_t free_buffers = paste_buffer_free(t->region);
 
-	t->keep = free_buffers > t->keep_reserve ? free_buffers - t->keep_reserve : 0;
+	if (free_buffers > t->keep_reserve)
+		t->keep = free_buffers - t->keep_reserve;
+	else
+		t->keep = posted(t, net_port(t->net)->receive[0].size / 2);
 }
 
 static int receive_all(struct tcp *t, struct paste_event *events, int max)
@@ -348,8 +364,7 @@ static void tcp_stats(const struct paste_stack *base, struct paste_stack_stats *
 	*stats = t->stats;
 	stats->connections = t->full_n - t->delivered_n;
 	stats->waiting = t->keep == 0 ? t->full_n : 0;
-	for (uint32_t q = 0; q < net_port(t->net)->info.queues; q++)
-		stats->posted += net_port(t->net)->receive[q].size;
+	stats->posted = posted(t, 0);
 }
 
 void paste_tcp_stats(const struct paste_stack *base, struct paste_tcp_stats *stats)

@@ -308,6 +308,11 @@ static void tap_stats(struct paste_port *p, uint32_t queue, struct paste_ring_st
 	tap_of(p)->below->ops->stats(tap_of(p)->below, queue, receive, transmit);
 }
 
+static uint32_t tap_posted(struct paste_port *p, uint32_t queue)
+{
+	return tap_of(p)->below->ops->posted(tap_of(p)->below, queue);
+}
+
 static void tap_close(struct paste_port *p)
 {
 	free(tap_of(p)->received);
@@ -320,6 +325,7 @@ static const struct paste_port_ops tap_ops = {
     .poll = tap_poll,
     .fd = tap_fd,
     .stats = tap_stats,
+    .posted = tap_posted,
     .close = tap_close,
 };
 

@@ -239,6 +239,11 @@ static void pipe_stats(struct paste_port *p, uint32_t queue, struct paste_ring_s
 	*transmit = end_of(p)->out.stats;
 }
 
+static uint32_t pipe_posted(struct paste_port *p, uint32_t queue)
+{
+	return ring_posted(&end_of(p)->in);
+}
+
 static void pipe_close(struct paste_port *p)
 {
 	struct end *e = end_of(p);
@@ -257,6 +262,7 @@ static const struct paste_port_ops pipe_ops = {
     .poll = pipe_poll,
     .fd = pipe_fd,
     .stats = pipe_stats,
+    .posted = pipe_posted,
     .close = pipe_close,
 };
 

@@ -22,6 +22,7 @@ int ring_open(struct ring *x, struct paste_ring *ring, struct paste_region *regi
 		free(ring->slot);
 		return paste_fail(err, -ENOMEM, "out of memory for a ring of %u slots", size);
 	}
+	paste_buffer_standing(region, (int32_t)size);
 	for (uint32_t i = 0; i < size; i++)
 		ring->slot[i].buffer = RING_NO_BUFFER;
 	for (uint32_t i = 0; i < size && kind != RING_RECEIVE_EMPTY; i++) {
@@ -53,6 +54,8 @@ void ring_close(struct ring *x)
 		if (reference && k < x->taken - x->done)
 			paste_buffer_put(x->region, slot->buffer);
 	}
+	if (x->ring->slot)
+		paste_buffer_standing(x->region, -(int32_t)x->ring->size);
 	free(x->ring->slot);
 	free(x->own);
 	*x->ring = (struct paste_ring){0};
@@ -68,6 +71,15 @@ uint32_t ring_renew(struct ring *x, uint32_t buffer)
 		return RING_NO_BUFFER;
 	x->stats.replaced++;
 	return buffer;
+}
+
+uint32_t ring_posted(const struct ring *x)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = x->arrived; i != x->done + x->ring->size; i++)
+		n += paste_ring_slot(x->ring, i)->buffer != RING_NO_BUFFER;
+	return n;
 }
 
 bool ring_slot_fill(struct ring *x, struct paste_slot *slot)

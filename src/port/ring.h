@@ -57,6 +57,9 @@ void ring_close(struct ring *x);
  * another one (counted). RING_NO_BUFFER: there is none now. */
 uint32_t ring_renew(struct ring *x, uint32_t buffer);
 
+/* Receive: slots of the port's that have a buffer to receive into. */
+uint32_t ring_posted(const struct ring *x);
+
 /* A buffer for the slot if it has none. False: there is none now. */
 bool ring_slot_fill(struct ring *x, struct paste_slot *slot);
 

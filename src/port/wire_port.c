@@ -203,6 +203,11 @@ static void wire_stats(struct paste_port *port, uint32_t queue, struct paste_rin
 	*transmit = port_of(port)->out.stats;
 }
 
+static uint32_t wire_posted(struct paste_port *port, uint32_t queue)
+{
+	return ring_posted(&port_of(port)->in);
+}
+
 static void wire_port_close(struct paste_port *port)
 {
 	struct wire_port *p = port_of(port);
@@ -219,6 +224,7 @@ static const struct paste_port_ops wire_ops = {
     .poll = wire_poll,
     .fd = wire_fd,
     .stats = wire_stats,
+    .posted = wire_posted,
     .close = wire_port_close,
 };
 

@@ -89,6 +89,11 @@ static void detach(struct xdp_port *x)
 	x->steer = NULL;
 }
 
+static uint32_t xdp_posted(struct paste_port *p, uint32_t queue)
+{
+	return xdp_port_of(p)->queue[queue].posted;
+}
+
 static void xdp_close(struct paste_port *p)
 {
 	struct xdp_port *x = xdp_port_of(p);
@@ -122,6 +127,7 @@ static const struct paste_port_ops xdp_ops = {
     .poll = xdp_poll,
     .fd = xdp_fd,
     .stats = xdp_stats,
+    .posted = xdp_posted,
     .close = xdp_close,
 };
 
@@ -152,14 +158,14 @@ static int check_mtu(const struct xdp_port *x, const struct paste_xdp_options *o
 			  o->ifname, x->interface.mtu, x->port.region->buffer_size, o->ifname, most);
 }
 
-/* Unless told otherwise, an eighth of the region at most. */
+/* Unless told otherwise, a sixteenth of the region at most. */
 static uint32_t choose_slots(const struct xdp_port *x, const struct paste_xdp_options *o)
 {
 	uint64_t slots = SLOTS_DEFAULT;
 
 	if (o->slots)
 		return o->slots;
-	while (slots > SLOTS_LEAST && slots * 2 * x->port.info.queues > x->port.region->buffers / 8)
+	while (slots > SLOTS_LEAST && slots * 2 * x->port.info.queues > x->port.region->buffers / 16)
 		slots /= 2;
 	return (uint32_t)slots;
 }

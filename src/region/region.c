@@ -196,6 +196,11 @@ uint32_t paste_buffer_count(const struct paste_region *r)
 	return r->buffers;
 }
 
+void paste_buffer_standing(struct paste_region *r, int32_t more)
+{
+	r->standing += (uint32_t)more;
+}
+
 uint32_t paste_buffer_free(const struct paste_region *r)
 {
 	uint32_t whole = r->free_segments > r->landing_reserve ? r->free_segments - r->landing_reserve : 0;

@@ -68,6 +68,7 @@ struct paste_region {
 	uint32_t fill_scan;       /* where the search for a partly free segment goes on */
 	uint32_t reserve;         /* whole segments that changes leave alone: for checkpoints and deletes */
 	uint32_t landing_reserve; /* ... and buffer_alloc: more, so that what landed can become changes */
+	uint32_t standing;        /* buffers that rings hold as long as there are rings */
 	uint64_t live_bytes;
 	uint64_t live_buffers; /* with a live slice */
 	uint64_t cleaned;      /* segments that became free because the cleaner emptied them */

@@ -3,8 +3,8 @@
  * Admission and making room.
  *
  * Two questions are kept apart. Whether a value may be stored at all is decided by what is live: values, two
- * checkpoints of the index, the log between checkpoints, and an eighth of the region for the cleaner to work in, and
- * a few segments that what has landed already can count on.
+ * checkpoints of the index, the log between checkpoints, an eighth of the region for the cleaner to work in, a few
+ * segments that what has landed already can count on, and what the rings of ports hold.
  * Whether there is a free segment at this moment is a matter of cleaning in time: maintenance keeps ahead of
  * the load, and if it did not, the change that needs the room waits for it.
  */
@@ -56,7 +56,8 @@ static uint32_t landing_segments(const struct paste_store *s)
 static uint64_t space_usable(const struct paste_store *s)
 {
 	uint64_t total = (uint64_t)s->r->segments << s->r->segment_shift;
-	uint64_t taken = total / 8 + space_log_limit(s) +
+	uint64_t standing = (uint64_t)s->r->standing << s->r->buffer_shift;
+	uint64_t taken = total / 8 + space_log_limit(s) + standing +
 			 (uint64_t)(SPARE_SEGMENTS + landing_segments(s) + 2 * s->logs) * s->r->segment_size;
 
 	return total > taken ? total - taken : 0;

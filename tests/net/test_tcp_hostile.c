@@ -513,6 +513,28 @@ static void gaps_that_are_never_filled_leave_room_for_what_comes_in_order(void *
 	script_end(&f);
 }
 
+/* What is stored, or others, have all buffers but the rings': requests still come in and are acknowledged. */
+static void a_full_region_is_still_served(void **state)
+{
+	uint32_t taken[1024], n = 0;
+	struct script f;
+
+	script_begin_with(&f, (struct paste_tcp_options){.delayed_ack_us = 1});
+	while (paste_buffer_alloc(f.region, &taken[n]) == 0)
+		n++;
+	assert_true(n > 500);
+	established(&f);
+	for (int i = 0; i < 300; i++) {
+		in(&f, TCP_ACK, f.seq, f.ack, 1000);
+		f.seq += 1000;
+		assert_int_equal(expect(&f, TCP_ACK).ack, f.seq);
+	}
+	assert_int_equal(f.data, 300000);
+	while (n > 0)
+		paste_buffer_put(f.region, taken[--n]);
+	script_end(&f);
+}
+
 /* A byte a segment while the application does not read: they share buffers. */
 static void a_dribble_does_not_hold_a_buffer_a_byte(void **state)
 {
@@ -577,6 +599,7 @@ int main(void)
 	    cmocka_unit_test(silent_connections_hold_nothing_and_are_bounded),
 	    cmocka_unit_test(closed_windows_cost_what_the_limit_says_and_not_for_ever),
 	    cmocka_unit_test(gaps_that_are_never_filled_leave_room_for_what_comes_in_order),
+	    cmocka_unit_test(a_full_region_is_still_served),
 	    cmocka_unit_test(a_dribble_does_not_hold_a_buffer_a_byte),
 	    cmocka_unit_test(connections_in_time_wait_are_bounded),
 	};

@@ -11,6 +11,7 @@ struct fake_buffer {
 };
 
 struct paste_region {
+	int64_t standing;
 	uint32_t count, size, free_count, reserve;
 	uint32_t *free;
 	struct fake_buffer *buffers;
@@ -152,6 +153,11 @@ uint32_t paste_buffer_size(const struct paste_region *r)
 uint32_t paste_buffer_count(const struct paste_region *r)
 {
 	return r->count;
+}
+
+void paste_buffer_standing(struct paste_region *r, int32_t more)
+{
+	r->standing += more;
 }
 
 uint32_t paste_buffer_free(const struct paste_region *r)
