@@ -109,14 +109,14 @@ static int step_checkpoint(struct paste_store *s, const struct intake *in, bool 
 }
 
 /* A good part of the region is in the hands of somebody, bodies that still arrive for the most part: what is moved out
- * from between them makes no room before they end. */
+ * from between them makes no room before they end. What rings hold never ends. */
 static bool is_held(const struct paste_region *r)
 {
 	uint32_t held = 0;
 
 	for (uint32_t b = 0; b < r->buffers; b++)
 		held += r->buffer[b].users > 0 && r->buffer[b].live == 0;
-	return held > r->buffers / 16;
+	return held > r->standing + r->buffers / 16;
 }
 
 static int step_cleaner(struct paste_store *s, const struct intake *in, bool idle)

@@ -131,6 +131,30 @@ static void a_full_region_still_replaces_values_of_the_same_size(void **state)
 	fixture_end(&f);
 }
 
+/* What rings hold as long as there are rings takes nothing from what arrives and from the cleaner. */
+static void a_full_region_has_room_beside_what_rings_hold(void **state)
+{
+	struct fixture f;
+	const struct case_full *c = &cases[2];
+	uint32_t held[512], n = 0;
+
+	fixture_begin(&f, c->kind, c->size, c->buffer_size, c->logs);
+	while (n < paste_buffer_count(f.r) / 8)
+		assert_int_equal(paste_buffer_alloc(f.r, &held[n++]), 0);
+	paste_buffer_standing(f.r, (int32_t)n);
+	uint32_t keys = fill(&f, c, 0);
+	while (paste_store_maintain(f.s, true) > 0)
+		settle(&f);
+	settle(&f);
+	print_message("%u keys, %u buffers free of %u\n", keys, paste_buffer_free(f.r), paste_buffer_count(f.r));
+	assert_true(paste_buffer_free(f.r) > paste_buffer_count(f.r) / 32);
+	expect_all(&f, c, 0, keys);
+	paste_buffer_standing(f.r, -(int32_t)n);
+	while (n > 0)
+		paste_buffer_put(f.r, held[--n]);
+	fixture_end(&f);
+}
+
 static void a_refused_append_does_not_make_a_stream(void **state)
 {
 	struct fixture f;
@@ -158,6 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(filling_up_and_deleting_goes_on_for_ever),
 	    cmocka_unit_test(a_full_region_still_replaces_values_of_the_same_size),
+	    cmocka_unit_test(a_full_region_has_room_beside_what_rings_hold),
 	    cmocka_unit_test(a_refused_append_does_not_make_a_stream),
 	};
 
