@@ -158,14 +158,14 @@ static int check_mtu(const struct xdp_port *x, const struct paste_xdp_options *o
 			  o->ifname, x->interface.mtu, x->port.region->buffer_size, o->ifname, most);
 }
 
-/* Unless told otherwise, a sixteenth of the region at most. */
+/* Unless told otherwise, an eighth of the region at most. */
 static uint32_t choose_slots(const struct xdp_port *x, const struct paste_xdp_options *o)
 {
 	uint64_t slots = SLOTS_DEFAULT;
 
 	if (o->slots)
 		return o->slots;
-	while (slots > SLOTS_LEAST && slots * 2 * x->port.info.queues > x->port.region->buffers / 16)
+	while (slots > SLOTS_LEAST && slots * 2 * x->port.info.queues > x->port.region->buffers / 8)
 		slots /= 2;
 	return (uint32_t)slots;
 }
