@@ -166,7 +166,11 @@ static int finish_round(struct client *c, uint64_t now)
 	int error = c->ops->round(c->arg, now);
 
 	for (uint32_t i = 0; i < c->ready_count && !error; i++) {
-		c->connections[c->ready[i]].sent_at = client_now();
+		struct client_connection *k = &c->connections[c->ready[i]];
+
+		if (!k->open || !k->busy) /* lost since it was ready */
+			continue;
+		k->sent_at = client_now();
 		c->options.transport->send(c, c->ready[i]);
 	}
 	c->ready_count = 0;

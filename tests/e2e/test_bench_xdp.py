@@ -19,6 +19,8 @@ class Echo(socketserver.BaseRequestHandler):
     def handle(self):
         while data := self.request.recv(65536):
             self.request.sendall(data[:-1] + b'!' if getattr(self.server, 'spoil', False) else data)
+            if getattr(self.server, 'once', False):
+                return
 
 
 class BenchXdp(unittest.TestCase):
@@ -105,6 +107,20 @@ class BenchXdp(unittest.TestCase):
         ran = subprocess.run(command, capture_output=True, text=True, timeout=90)
         self.assertEqual(ran.returncode, 3)
         self.assertIn('other bytes', ran.stderr)
+
+    def test_a_connection_that_ends_with_its_answer(self):
+        """The answer and the end come together: the next request, which the answer called forth, has no connection."""
+        server = self.open.enter_context(socketserver.ThreadingTCPServer((ADDRESS[4][0], 7001), Echo))
+        server.daemon_threads = server.once = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.open.callback(server.shutdown)
+        for transport in (['--xdp', THERE], []):
+            for _ in range(3):
+                command = self.pair.there(PST, 'bench', '--echo', f'{ADDRESS[4][0]}:7001', *transport, '-c', 8, '-n', 300,
+                                          '--size', '64')
+                ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                self.assertEqual(ran.returncode, 3, ran.stderr)
+                self.assertIn('connection lost', ran.stderr)
 
     def test_what_cannot_be_is_said(self):
         self.where = f'{ADDRESS[4][0]}:{PORT}'
