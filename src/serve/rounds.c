@@ -88,6 +88,14 @@ static void gather(struct rounds *r)
 		r->gather_until = r->gather_end;
 }
 
+bool rounds_news(const struct rounds *r)
+{
+	if (r->error || !is_under_way(r))
+		return false;
+	int64_t durable = paste_store_poll(r->store);
+	return durable < 0 || (uint64_t)durable > r->durable;
+}
+
 static void fail(struct rounds *r, int error)
 {
 	if (!r->error)

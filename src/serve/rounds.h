@@ -75,6 +75,10 @@ static inline bool rounds_idle(const struct rounds *r)
 	return r->open <= r->durable || r->error;
 }
 
+/* The round under way became durable since the last step, or the medium failed: to be asked before the loop sleeps. Upkeep
+ * looks at the medium as well, and what it finds done does not wake the loop any more. */
+bool rounds_news(const struct rounds *r);
+
 /* Close the open round if it may be, and learn what is durable. */
 void rounds_step(struct rounds *r);
 

@@ -94,6 +94,21 @@ static void one_at_a_time(void **state)
 	end(&l);
 }
 
+/* Upkeep may be who finds out that the round is durable: no descriptor wakes a loop that sleeps after that. */
+static void what_became_durable_between_two_steps_is_news(void **state)
+{
+	struct loop l = begin();
+
+	change(&l, 1);
+	assert_true(turn(&l, 0));
+	assert_false(rounds_news(&l.r));
+	fake_store_make_durable(l.store, l.r.committed);
+	assert_true(rounds_news(&l.r));
+	turn(&l, TAKES);
+	assert_false(rounds_news(&l.r));
+	end(&l);
+}
+
 static void one_client_alone_never_waits(void **state)
 {
 	struct loop l = begin();
@@ -185,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(the_first_does_not_wait),
 	    cmocka_unit_test(one_at_a_time),
+	    cmocka_unit_test(what_became_durable_between_two_steps_is_news),
 	    cmocka_unit_test(one_client_alone_never_waits),
 	    cmocka_unit_test(the_next_one_waits_for_those_who_were_answered),
 	    cmocka_unit_test(nobody_waits_long_for_those_who_do_not_come),
