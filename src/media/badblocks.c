@@ -13,6 +13,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "media/platform.h"
+
 #define SECTOR 512u
 #define EXTENTS 128 /* asked for at a time */
 
@@ -30,25 +32,13 @@ static int bad_add(struct media_bad *bad, uint64_t offset, uint64_t bytes)
 /* A number in a file of sysfs. False: there is none, or it may not be read. */
 static bool read_number(const char *folder, const char *attribute, uint64_t *number)
 {
-	char path[PATH_MAX];
+	FILE *f = platform_attribute_open(folder, attribute);
 
-	if (snprintf(path, sizeof(path), "%s/%s", folder, attribute) >= (int)sizeof(path))
-		return false;
-	FILE *f = fopen(path, "re");
 	if (!f)
 		return false;
 	bool got = fscanf(f, "%" SCNi64, (int64_t *)number) == 1;
 	fclose(f);
 	return got;
-}
-
-static FILE *list_open(const char *folder)
-{
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), "%s/badblocks", folder) >= (int)sizeof(path))
-		return NULL;
-	return fopen(path, "re");
 }
 
 /* The list of the device, and where the device begins in what the list is of. */
@@ -64,7 +54,7 @@ static FILE *list_find(const char *sys, bool block, dev_t device, uint64_t *begi
 	/* A partition says where it begins on its disk, a device-DAX one and its region where they are in memory. */
 	bool told = block ? read_number(folder, "start", &own) : read_number(folder, "resource", &own);
 	for (bool first = true; strlen(folder) > strlen(root); *strrchr(folder, '/') = 0, first = false) {
-		FILE *f = list_open(folder);
+		FILE *f = platform_attribute_open(folder, "badblocks");
 		if (!f)
 			continue;
 		bool known = block ? first || told : told && read_number(folder, "resource", &of) && own >= of;

@@ -18,14 +18,20 @@ static bool device_folder(const char *sys, const char *type, dev_t device, char 
 	return realpath(link, folder) != NULL;
 }
 
-/* The first line of folder/attribute. */
-static bool read_attribute(const char *folder, const char *attribute, char *text, size_t size)
+FILE *platform_attribute_open(const char *folder, const char *attribute)
 {
 	char path[PATH_MAX];
 
 	if (snprintf(path, sizeof(path), "%s/%s", folder, attribute) >= (int)sizeof(path))
-		return false;
-	FILE *f = fopen(path, "re");
+		return NULL;
+	return fopen(path, "re");
+}
+
+/* The first line of folder/attribute. */
+static bool read_attribute(const char *folder, const char *attribute, char *text, size_t size)
+{
+	FILE *f = platform_attribute_open(folder, attribute);
+
 	if (!f)
 		return false;
 	bool got = fgets(text, (int)size, f) != NULL;

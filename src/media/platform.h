@@ -8,7 +8,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
+
+/* folder/attribute, to be read; NULL: it is not there, or may not be read. */
+FILE *platform_attribute_open(const char *folder, const char *attribute);
 
 /* Is this character device a device-DAX one? */
 bool platform_is_dax_device(const char *sys, dev_t device);
