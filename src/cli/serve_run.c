@@ -198,7 +198,7 @@ int serve_run(struct serve *o)
 			sleep_us = gather_us;
 		sleep_us = sleep_until(now.monotonic_us, sleep_us, serve_scrub(o, now.monotonic_us));
 		sleep_us = sleep_until(now.monotonic_us, sleep_us, service_next(o->service));
-		if (rounds_news(&o->rounds))
+		if (sleep_us > 0 && rounds_news(&o->rounds))
 			sleep_us = 0;
 		show_life(o, now.monotonic_us);
 	}
