@@ -92,35 +92,32 @@ uint32_t op_digest(const struct op_view *v)
 	return key_digest(stream, v->key, v->op.key_length);
 }
 
-/* The value of the attribute, of `size` bytes; NULL: it is not there. */
-static const uint8_t *attribute_find(const uint8_t *p, size_t length, uint8_t type, uint8_t size)
+/* The value of the attribute, of `size` bytes; `value` stays as it is if it is not there. */
+static void attribute_read(const uint8_t *p, size_t length, uint8_t type, void *value, uint8_t size)
 {
 	while (length >= 2 && length - 2 >= p[1]) {
-		if (p[0] == type && p[1] == size)
-			return p + 2;
+		if (p[0] == type && p[1] == size) {
+			memcpy(value, p + 2, size);
+			return;
+		}
 		length -= 2u + p[1];
 		p += 2u + p[1];
 	}
-	return NULL;
 }
 
 uint64_t attributes_expires(const uint8_t *p, size_t length)
 {
 	uint64_t expires = 0;
-	const uint8_t *at = attribute_find(p, length, ATTRIBUTE_EXPIRES, sizeof(expires));
 
-	if (at)
-		memcpy(&expires, at, sizeof(expires));
+	attribute_read(p, length, ATTRIBUTE_EXPIRES, &expires, sizeof(expires));
 	return expires;
 }
 
 uint32_t attributes_fingerprint(const uint8_t *p, size_t length)
 {
 	uint32_t fingerprint = 0;
-	const uint8_t *at = attribute_find(p, length, ATTRIBUTE_FINGERPRINT, sizeof(fingerprint));
 
-	if (at)
-		memcpy(&fingerprint, at, sizeof(fingerprint));
+	attribute_read(p, length, ATTRIBUTE_FINGERPRINT, &fingerprint, sizeof(fingerprint));
 	return fingerprint;
 }
 
