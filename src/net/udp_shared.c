@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/site.h"
 #include "net/udp.h"
 
 #define WAITING 512u /* datagrams a port, a power of two */
@@ -125,7 +126,7 @@ static void shared_settle(void *arg)
 {
 	struct udp_shared *u = arg;
 
-	for (int k = 0; k < UDP_SHARED_PORTS; k++) {
+	for (int k = 0; SITE(udp_waiting_kept) && k < UDP_SHARED_PORTS; k++) {
 		struct shared_port *p = u->port[k];
 		if (!p)
 			continue;

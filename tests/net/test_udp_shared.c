@@ -2,6 +2,7 @@
 /* Several UDP ports over one net, a plain endpoint on the other end of a pipe. */
 #include <errno.h>
 
+#include "base/site.h"
 #include "net/udp.h"
 #include "net/udp_shared.h"
 #include "slots.h"
@@ -131,7 +132,7 @@ static void an_address_goes_before_any(void **state)
 	end(&f);
 }
 
-/* The rings go round several times over while they wait. */
+/* While they wait the rings go round several times over, those of both ends: the pipe exchanges buffers. */
 static void what_waits_keeps_its_bytes(void **state)
 {
 	struct paste_datagram d[10];
@@ -140,7 +141,7 @@ static void what_waits_keeps_its_bytes(void **state)
 
 	begin(&f, false);
 	assert_int_equal(paste_datagrams_receive(f.a, d, 10), 0); /* not asked: somebody else does */
-	while (sent < 3 * SLOTS) {
+	while (sent < 8 * SLOTS) {
 		for (int i = 0; i < 16; i++, sent++)
 			send_to(&f, "10.0.0.1", 1, sent, 100 + (uint32_t)sent);
 		assert_int_equal(turn(&f), 16);
@@ -151,6 +152,7 @@ static void what_waits_keeps_its_bytes(void **state)
 			expect_bytes(&f, &d[i], taken, 100 + (uint32_t)taken);
 	}
 	assert_int_equal(udp_shared_waiting(f.shared), sent - taken);
+	assert_true(sent - taken > 2 * SLOTS);
 	for (int n; (n = paste_datagrams_receive(f.a, d, 10)) > 0;) {
 		for (int i = 0; i < n; i++, taken++)
 			expect_bytes(&f, &d[i], taken, 100 + (uint32_t)taken);
@@ -186,5 +188,9 @@ int main(void)
 	    cmocka_unit_test(what_waits_keeps_its_bytes),
 	    cmocka_unit_test(a_full_queue_drops_and_counts),
 	};
+
+#ifdef PASTE_MUTATE
+	paste_mutant = getenv("PASTE_MUTANT");
+#endif
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
