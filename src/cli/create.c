@@ -1,55 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* pst create: make a region, and say what it is good for. */
 #include "cli/cli.h"
-#include "paste/store.h"
+#include "cli/region_options.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES 63
-
 static int parse(int argc, char **argv, struct paste_create_options *o)
 {
-	static const struct option longs[] = {
-	    {"size", required_argument, NULL, 's'},   {"name", required_argument, NULL, 'n'},
-	    {"medium", required_argument, NULL, 'm'}, {"buffer-size", required_argument, NULL, 'b'},
-	    {"force", no_argument, NULL, 'f'},        {NULL},
-	};
-	uint64_t number;
-	int option;
+	static const struct option longs[] = {CLI_REGION_OPTIONS, {NULL}};
+	int option, status;
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			if (!cli_parse_size(optarg, &o->size) || !o->size)
-				return cli_usage(
-				    "create", "--size '%s' is no size: write bytes, 64M, 1G or 1GiB", optarg);
-			break;
-		case 'n':
-			if (!optarg[0] || strlen(optarg) > NAME_MAX_BYTES)
-				return cli_usage("create", "--name wants 1 to %d bytes", NAME_MAX_BYTES);
-			o->name = optarg;
-			break;
-		case 'b':
-			if (!cli_parse_size(optarg, &number) || (number != 2048 && number != 4096))
-				return cli_usage("create", "--buffer-size '%s' is neither 2048 nor 4096",
-						 optarg);
-			o->buffer_size = (uint32_t)number;
-			break;
-		case 'm':
-			if (strcmp(optarg, "pmem") && strcmp(optarg, "shm") && strcmp(optarg, "file"))
-				return cli_usage("create", "--medium '%s' is none of pmem, shm, file",
-						 optarg);
-			o->medium = optarg;
-			break;
-		case 'f':
-			o->force = true;
-			break;
-		default:
+		if (!strchr(CLI_REGION_LETTERS, option))
 			return cli_bad_option("create", option, argv);
-		}
+		if ((status = cli_region_option("create", option, optarg, o)) != CLI_OK)
+			return status;
 	}
 	if (!(o->path = cli_one_path("create", argc, argv)))
 		return CLI_USAGE;

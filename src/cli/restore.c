@@ -4,7 +4,6 @@
  * all of it is sound, so that nothing is made of a bad one. The region gets its name when it is complete.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "cli/dump_read.h"
+#include "cli/region_options.h"
 #include "paste/backup.h"
 #include "paste/change.h"
 
@@ -279,48 +279,23 @@ static int restore(struct restore *r, struct paste_error *err)
 static int parse(int argc, char **argv, struct restore *r)
 {
 	static const struct option longs[] = {
-	    {"size", required_argument, NULL, 's'},
-	    {"name", required_argument, NULL, 'n'},
-	    {"medium", required_argument, NULL, 'm'},
-	    {"force", no_argument, NULL, 'f'},
-	    {"buffer-size", required_argument, NULL, 'b'},
+	    CLI_REGION_OPTIONS,
 	    {"lossy", no_argument, NULL, 'l'},
 	    {NULL},
 	};
 	struct paste_create_options *o = &r->create;
-	uint64_t number;
-	int option;
+	int option, status;
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			if (!cli_parse_size(optarg, &o->size) || !o->size)
-				return cli_usage("restore",
-						 "--size '%s' is no size: write bytes, 64M, 1G or 1GiB",
-						 optarg);
-			break;
-		case 'n':
-			o->name = optarg;
-			break;
-		case 'm':
-			o->medium = optarg;
-			break;
-		case 'b':
-			if (!cli_parse_size(optarg, &number) || (number != 2048 && number != 4096))
-				return cli_usage("restore", "--buffer-size '%s' is neither 2048 nor 4096",
-						 optarg);
-			o->buffer_size = (uint32_t)number;
-			break;
-		case 'f':
-			o->force = true;
-			break;
-		case 'l':
+		if (option == 'l') {
 			r->lossy = true;
-			break;
-		default:
-			return cli_bad_option("restore", option, argv);
+			continue;
 		}
+		if (!strchr(CLI_REGION_LETTERS, option))
+			return cli_bad_option("restore", option, argv);
+		if ((status = cli_region_option("restore", option, optarg, o)) != CLI_OK)
+			return status;
 	}
 	if (argc - optind != 2 || !argv[optind][0] || !argv[optind + 1][0])
 		return cli_usage("restore",
