@@ -107,10 +107,9 @@ static struct stream *stream_of(struct keep *k, const struct request *r)
 {
 	struct stream *st = tree_find(&k->streams, r->name, r->name_length);
 
-	if (st)
-		return st;
-	st = stream_new(&k->slab, r->name, r->name_length);
-	return st && !tree_insert(&k->streams, st->name, r->name_length, st, NULL) ? st : NULL;
+	if (!st)
+		(void)stream_add(&k->slab, &k->streams, r->name, r->name_length, &st);
+	return st; /* NULL still: no memory */
 }
 
 int keep_append(struct keep *k, const struct request *r, const void *body, uint64_t length,

@@ -358,17 +358,10 @@ int stream_for_append(struct paste_store *s, const void *name, size_t length, st
 	}
 	if (lost_covers(s, true, name, length))
 		return -EBADMSG;
-	struct stream *st = stream_new(&s->slab, name, length);
-	if (!st)
-		return -ENOMEM;
-	int ret = tree_insert(&s->streams, st->name, length, st, NULL);
-	if (ret < 0) {
-		stream_free(&s->slab, st, NULL, NULL);
-		return ret;
-	}
-	s->index_bytes += op_padded(sizeof(struct op) + length);
-	*stream = st;
-	return 0;
+	int ret = stream_add(&s->slab, &s->streams, name, length, stream);
+	if (ret == 0)
+		s->index_bytes += op_padded(sizeof(struct op) + length);
+	return ret;
 }
 
 void stream_unmake(struct paste_store *s, struct stream *st)

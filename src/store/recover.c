@@ -61,18 +61,11 @@ static int stream_find_or_make(struct paste_store *s, const void *name, size_t l
 		return 0;
 	if (length < 1)
 		return -EBADMSG;
-	struct stream *st = stream_new(&s->slab, name, length);
-	if (!st)
-		return -ENOMEM;
-	int ret = tree_insert(&s->streams, st->name, length, st, NULL);
-	if (ret < 0) {
-		stream_free(&s->slab, st, NULL, NULL);
-		return ret;
-	}
+	int ret = stream_add(&s->slab, &s->streams, name, length, stream);
 	/* Its counter may have stood in a lost page; what the log has of it may be an old entry that was moved. */
-	st->unsure = lost_covers(s, true, name, length);
-	*stream = st;
-	return 0;
+	if (ret == 0)
+		(*stream)->unsure = lost_covers(s, true, name, length);
+	return ret;
 }
 
 /* There are not more entries between two numbers of a stream than the region has bytes. */

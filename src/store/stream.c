@@ -7,7 +7,7 @@
 
 #define CHUNK_BYTES (STREAM_CHUNK * sizeof(struct entry *))
 
-struct stream *stream_new(struct slab *slab, const void *name, size_t length)
+static struct stream *stream_new(struct slab *slab, const void *name, size_t length)
 {
 	struct stream *st = slab_alloc(slab, sizeof(*st) + length);
 
@@ -19,6 +19,18 @@ struct stream *stream_new(struct slab *slab, const void *name, size_t length)
 	st->name_length = (uint16_t)length;
 	memcpy(st->name, name, length);
 	return st;
+}
+
+int stream_add(struct slab *slab, struct tree *streams, const void *name, size_t length, struct stream **made)
+{
+	struct stream *st = stream_new(slab, name, length);
+	int ret = st ? tree_insert(streams, st->name, length, st, NULL) : -ENOMEM;
+
+	if (ret < 0 && st)
+		stream_free(slab, st, NULL, NULL);
+	if (ret == 0)
+		*made = st;
+	return ret;
 }
 
 void stream_free(struct slab *slab, struct stream *st, void (*each)(void *arg, struct entry *e), void *arg)

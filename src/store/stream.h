@@ -9,6 +9,7 @@
 #define STORE_STREAM_H
 
 #include "store/entry.h"
+#include "store/tree.h"
 
 #define STREAM_CHUNK 256
 
@@ -27,7 +28,8 @@ struct stream {
 	uint8_t name[];
 };
 
-struct stream *stream_new(struct slab *slab, const void *name, size_t length);
+/* An empty one, found in `streams` from now on. -ENOMEM. */
+int stream_add(struct slab *slab, struct tree *streams, const void *name, size_t length, struct stream **made);
 /* Entries are given to each() first. */
 void stream_free(struct slab *slab, struct stream *st, void (*each)(void *arg, struct entry *e), void *arg);
 
