@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """pst bench --xdp over a veth pair: our own TCP as the client, of a kernel server and of our own."""
-import contextlib
 import json
 import signal
 import socketserver
 import subprocess
 import threading
-import unittest
 
 from running import Service, check, create, folder_on, main, take_pst
-from veth_pair import ADDRESS, HERE, THERE, Pair, skip_if_needed
+from veth_pair import ADDRESS, HERE, THERE, PairTest, skip_if_needed
 
 PST = take_pst()
 PORT = 8080
@@ -23,18 +21,9 @@ class Echo(socketserver.BaseRequestHandler):
                 return
 
 
-class BenchXdp(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = Pair()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
+class BenchXdp(PairTest):
     def setUp(self):
-        self.open = contextlib.ExitStack()
-        self.addCleanup(self.open.close)
+        super().setUp()
         self.folder = self.open.enter_context(folder_on('shm'))
         self.region = create(PST, self.folder / 'region', '128M', 'shm')
 

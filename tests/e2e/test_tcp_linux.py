@@ -25,7 +25,7 @@ import time
 import unittest
 
 from running import ENV, Service, check, create, folder_on, main, parse_metrics, take_pst, wait_until
-from veth_pair import ADDRESS, HERE, THERE, Pair, skip_if_needed
+from veth_pair import ADDRESS, HERE, THERE, PairTest, skip_if_needed
 
 PST, LOSS = take_pst(), take_pst()
 LONG = sys.argv[1:2] == ['--long'] and bool(sys.argv.pop(1))
@@ -92,22 +92,19 @@ class Peer:
         self.socket.close()
 
 
-class TcpLinux(unittest.TestCase):
+class TcpLinux(PairTest):
+    queues = 2
+
     @classmethod
     def setUpClass(cls):
         most = 12000 if LONG else 4000
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < most:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, max(hard, most)))
-        cls.pair = Pair(queues=2)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
+        super().setUpClass()
 
     def setUp(self):
-        self.open = contextlib.ExitStack()
-        self.addCleanup(self.open.close)
+        super().setUp()
         self.began, self.used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
 
     def tearDown(self):

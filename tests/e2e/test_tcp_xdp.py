@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """pst serve --xdp --http over a veth pair: the kernel's TCP as the client, our own as the server."""
 import concurrent.futures
-import contextlib
 import hashlib
 import http.client
 import json
@@ -10,29 +9,18 @@ import signal
 import socket
 import tempfile
 import time
-import unittest
 
 import pcapng
 from datagrams import Sender
 from running import Service, check, create, folder_on, main, request, run, take_pst, wait_until
-from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
+from veth_pair import ADDRESS, HERE, PairTest, skip_if_needed
 
 PST = take_pst()
 PORT = 8080
 
 
-class TcpXdp(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = Pair(queues=2)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
-    def setUp(self):
-        self.open = contextlib.ExitStack()
-        self.addCleanup(self.open.close)
+class TcpXdp(PairTest):
+    queues = 2
 
     def start(self, region, version, *args):
         host = ADDRESS[version][0]

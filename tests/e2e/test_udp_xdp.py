@@ -1,34 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """pst serve --xdp --udp over a veth pair: packets land in the region, the rest of the interface stays with the kernel."""
-import contextlib
 import http.client
 import json
 import os
 import signal
 import socket
-import unittest
 
 import pcapng
 from datagrams import REFUSED, Sender, split
 from running import Service, check, create, folder_on, main, run, take_pst
-from veth_pair import ADDRESS, HERE, Pair, skip_if_needed
+from veth_pair import ADDRESS, HERE, PairTest, skip_if_needed
 
 PST = take_pst()
 PORT = 9000
 
 
-class UdpXdp(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = Pair(queues=2)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
-    def setUp(self):
-        self.open = contextlib.ExitStack()
-        self.addCleanup(self.open.close)
+class UdpXdp(PairTest):
+    queues = 2
 
     def start(self, region, *args, where='127.0.0.1:0'):
         return self.open.enter_context(Service(PST, region, '--public', '--xdp', HERE, *args, http=where))

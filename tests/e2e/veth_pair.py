@@ -82,6 +82,23 @@ class Pair:
         os.close(self.home)
 
 
+class PairTest(unittest.TestCase):
+    """Tests over one pair, `self.pair`; what a test opens on the stack `self.open` is closed after it."""
+    queues = 1
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = Pair(queues=cls.queues)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pair.close()
+
+    def setUp(self):
+        self.open = contextlib.ExitStack()
+        self.addCleanup(self.open.close)
+
+
 def skip_if_needed():
     if os.geteuid():
         print('needs root: network namespaces', file=sys.stderr)

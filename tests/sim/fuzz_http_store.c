@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../fuzz/need.h"
 #include "http_world.h"
 #include "paste/list.h"
 
@@ -23,14 +24,6 @@
 #define TURNS_MAX 100000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define NEED(condition)                                                                                      \
-	do {                                                                                                 \
-		if (!(condition)) {                                                                          \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                      \
-			abort();                                                                             \
-		}                                                                                            \
-	} while (0)
 
 static const enum sim_kind kinds[] = {SIM_ADR, SIM_FILE, SIM_SHM, SIM_EADR};
 

@@ -5,20 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../fuzz/need.h"
 #include "base/crc.h"
 #include "media/sim.h"
 
 /* Bounds on what one input may cost, however many keys it forges. */
 #define KEYS_READ 3000
 #define ENTRIES_READ 3000
-
-#define NEED(condition)                                                                                      \
-	do {                                                                                                 \
-		if (!(condition)) {                                                                          \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                      \
-			abort();                                                                             \
-		}                                                                                            \
-	} while (0)
 
 static struct media *medium(uint8_t *image, bool read_only)
 {
