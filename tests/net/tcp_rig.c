@@ -175,7 +175,7 @@ static void open_flow(struct rig *r, struct rig_stream *s)
 {
 	s->sent = 0;
 	s->error = 0;
-	s->blocked = s->closed = false;
+	s->blocked = s->closed = s->connected = false;
 	assert_int_equal(paste_stack_connect(r->stack[RIG_CLIENT], r->bound, &s->conn, NULL), 0);
 	paste_conn_set_user(s->conn, s);
 }
@@ -187,8 +187,8 @@ static void go_on(struct rig *r, enum rig_ends end, struct rig_stream *s)
 	if (s->error) {
 		paste_conn_close(s->conn);
 		s->closed = true;
-		/* Every SYN was lost: again. */
-		if (end == RIG_CLIENT && s->error == -ETIMEDOUT && !s->connected)
+		/* Every SYN was lost, or all that followed the handshake until the server gave it up: again. */
+		if (end == RIG_CLIENT && !r->stream[RIG_SERVER][s - r->stream[RIG_CLIENT]].conn)
 			open_flow(r, s);
 		return;
 	}
