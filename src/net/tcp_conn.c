@@ -199,6 +199,7 @@ void tcp_conn_enter(struct tcp_conn *c, enum tcp_state state)
 	}
 }
 
+/* Of data, without options: RFC 6691 (now RFC 9293, section 3.7.1). */
 static uint32_t room_for_mss(const struct tcp_conn *c)
 {
 	const struct tcp *t = c->tcp;

@@ -297,6 +297,7 @@ void tcp_data_ack(struct tcp_conn *c, enum tcp_ack_due due);
 bool tcp_output(struct tcp_conn *c);
 void tcp_output_all(struct tcp *t);
 bool tcp_send_ack(struct tcp_conn *c);
+uint32_t tcp_syn_window(const struct tcp *t); /* what the first SYN advertises, not scaled */
 /* An empty segment before the window, which must be answered: of a closed window, and of a silent peer (RFC
  * 9293, sections 3.8.6.1 and 3.8.4). */
 void tcp_send_probe(struct tcp_conn *c);

@@ -82,6 +82,7 @@ static void receive_syn_sent(struct tcp_conn *c, const struct net_packet *p, str
 	if (!(s->flags & TCP_SYN))
 		return;
 	tcp_conn_negotiate(c, s);
+	c->edge = c->next + tcp_syn_window(t); /* our SYN has advertised it */
 	if (!acks) { /* both have opened at once */
 		c->state = TCP_SYN_RECEIVED;
 		c->send_syn = true;

@@ -28,7 +28,8 @@ struct tcp_loss {
 	struct tcp_sack *board; /* NULL: the peer has reported nothing */
 	uint32_t recover;
 	uint32_t high;      /* in RECOVERY and TIMEOUT: from here on nothing was sent again */
-	uint32_t left;      /* without reports: bytes that left the network, one segment a duplicate */
+	uint32_t left;      /* without reports: bytes that left the network, one segment a duplicate; new ones may
+			       follow (RFC 3042) */
 	uint8_t state;      /* enum tcp_loss_state */
 	uint8_t duplicates; /* up to 255 */
 	bool rescued;       /* RFC 6675, NextSeg (4): once a recovery */

@@ -149,6 +149,11 @@ void tcp_send_reset(struct tcp *t, const struct net_packet *p, const struct tcp_
 	t->counters.resets_sent++;
 }
 
+uint32_t tcp_syn_window(const struct tcp *t)
+{
+	return t->window_max < UINT16_MAX ? t->window_max : UINT16_MAX;
+}
+
 static bool send_syn(struct tcp_conn *c)
 {
 	struct tcp *t = c->tcp;
@@ -174,7 +179,7 @@ static bool send_syn(struct tcp_conn *c)
 	if (answers)
 		s.window = advertise(c, 0);
 	else
-		s.window = (uint16_t)(t->window_max < UINT16_MAX ? t->window_max : UINT16_MAX);
+		s.window = (uint16_t)tcp_syn_window(t);
 	put_empty(t, &c->path, &s);
 	acknowledged(c);
 	c->send_syn = false;

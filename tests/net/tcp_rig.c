@@ -139,6 +139,11 @@ static void handle(struct rig *r, enum rig_ends end, const struct paste_event *e
 {
 	struct rig_stream *s = e->conn->user;
 
+	if (!s && e->type != PASTE_EVENT_ACCEPT) { /* aborted in this batch: a client that has tried again since */
+		if (e->type == PASTE_EVENT_DATA)
+			paste_ref_put(r->region, e->slice);
+		return;
+	}
 	switch (e->type) {
 	case PASTE_EVENT_ACCEPT:
 		assert_int_equal(end, RIG_SERVER);
@@ -152,7 +157,7 @@ static void handle(struct rig *r, enum rig_ends end, const struct paste_event *e
 		s->connected = true;
 		break;
 	case PASTE_EVENT_DATA:
-		assert_true(s && s->connected && !s->closed);
+		assert_true(s->connected && !s->closed);
 		received(r, s, e->slice);
 		break;
 	case PASTE_EVENT_WRITABLE:

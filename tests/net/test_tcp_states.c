@@ -24,6 +24,8 @@ struct row {
 	uint32_t length;
 	uint8_t reply; /* flags of the answer; NONE */
 	const char *then;
+	uint32_t taken; /* bytes of the sequence space that an answer of ACK acknowledges with it */
+	int error;	/* that the application is told */
 };
 
 static const struct row rows[] = {
@@ -34,48 +36,83 @@ static const struct row rows[] = {
     {"LISTEN", S, 0, 0, 0, S | A, "SYN-RECEIVED"},
     {"LISTEN", S | F, 0, 0, 0, NONE, "LISTEN"},
     {"LISTEN", F, 0, 0, 0, NONE, "LISTEN"},
+    {"LISTEN", NONE, 0, 0, 5, NONE, "LISTEN"},
+    {"LISTEN", S | R, 0, 0, 0, NONE, "LISTEN"},
+    {"LISTEN", R | A, 0, 9, 0, NONE, "LISTEN"},
+    {"LISTEN", S, 0, 0, 5, S | A, "SYN-RECEIVED"}, /* its data is not taken */
     /* 3.10.7.3 */
     {"SYN-SENT", A, 0, 1, 0, R, "SYN-SENT"},
     {"SYN-SENT", S | A, 0, 5, 0, R, "SYN-SENT"},
     {"SYN-SENT", S | A, 0, -1, 0, R, "SYN-SENT"},
     {"SYN-SENT", R, 0, 0, 0, NONE, "SYN-SENT"},
     {"SYN-SENT", R | A, 0, 7, 0, NONE, "SYN-SENT"},
-    {"SYN-SENT", R | A, 0, 0, 0, NONE, "LISTEN"},
+    {"SYN-SENT", R | A, 0, 0, 0, NONE, "LISTEN", 0, -ECONNREFUSED},
     {"SYN-SENT", A, 0, 0, 0, NONE, "SYN-SENT"},
-    {"SYN-SENT", S | A, 0, 0, 0, A, "ESTABLISHED"},
+    {"SYN-SENT", F, 0, 0, 0, NONE, "SYN-SENT"},
+    {"SYN-SENT", F | A, 0, 0, 5, NONE, "SYN-SENT"},
+    {"SYN-SENT", S | R, 0, 0, 0, NONE, "SYN-SENT"},
+    {"SYN-SENT", S | A, 0, 0, 5, A, "ESTABLISHED", 6},
+    {"SYN-SENT", S | A | F, 0, 0, 5, A, "CLOSE-WAIT", 7},
+    {"SYN-SENT", S | A, 0, 0, 0, A, "ESTABLISHED", 1},
     {"SYN-SENT", S, 0, 0, 0, S | A, "SYN-RECEIVED"},
     /* 3.10.7.4, first: sequence numbers */
     {"SYN-RECEIVED", A, -1, 0, 0, A, "SYN-RECEIVED"},
+    {"SYN-RECEIVED", A, 10000000, 0, 5, A, "SYN-RECEIVED"},
     {"ESTABLISHED", A, -1, 0, 0, A, "ESTABLISHED"},
     {"ESTABLISHED", A, -10, 0, 5, A, "ESTABLISHED"},
     {"ESTABLISHED", A, 10000000, 0, 5, A, "ESTABLISHED"},
     {"CLOSE-WAIT", A, -10, 0, 5, A, "CLOSE-WAIT"},
     {"FIN-WAIT-1", A, -10, 0, 5, A, "FIN-WAIT-1"},
     {"FIN-WAIT-2", A, -10, 0, 5, A, "FIN-WAIT-2"},
+    {"CLOSING", A, -10, 0, 5, A, "CLOSING"},
+    {"LAST-ACK", A, -10, 0, 5, A, "LAST-ACK"},
+    {"CLOSE-WAIT", F | A, -1, 0, 0, A, "CLOSE-WAIT"}, /* its FIN again */
+    {"CLOSING", F | A, -1, 0, 0, A, "CLOSING"},
+    {"LAST-ACK", F | A, -1, 0, 0, A, "LAST-ACK"},
     {"TIME-WAIT", A, -10, 0, 5, A, "TIME-WAIT"},
     {"TIME-WAIT", F | A, -1, 0, 0, A, "TIME-WAIT"},
     /* second: RST (RFC 5961, section 3: only the exact number resets; RFC 1337: not in TIME-WAIT) */
     {"SYN-RECEIVED", R, 0, 0, 0, NONE, "LISTEN"},
-    {"ESTABLISHED", R, 0, 0, 0, NONE, "LISTEN"},
+    {"SYN-RECEIVED", R, 1, 0, 0, A, "SYN-RECEIVED"},
+    {"SYN-RECEIVED", R, -1, 0, 0, NONE, "SYN-RECEIVED"},
+    {"ESTABLISHED", R, 0, 0, 0, NONE, "LISTEN", 0, -ECONNRESET},
     {"ESTABLISHED", R, 1, 0, 0, A, "ESTABLISHED"},
     {"ESTABLISHED", R, -1, 0, 0, NONE, "ESTABLISHED"},
     {"ESTABLISHED", R, 10000000, 0, 0, NONE, "ESTABLISHED"},
-    {"CLOSE-WAIT", R, 0, 0, 0, NONE, "LISTEN"},
-    {"FIN-WAIT-1", R, 0, 0, 0, NONE, "LISTEN"},
-    {"FIN-WAIT-2", R, 0, 0, 0, NONE, "LISTEN"},
-    {"CLOSING", R, 0, 0, 0, NONE, "LISTEN"},
-    {"LAST-ACK", R, 0, 0, 0, NONE, "LISTEN"},
+    {"CLOSE-WAIT", R, 0, 0, 0, NONE, "LISTEN", 0, -ECONNRESET},
+    {"CLOSE-WAIT", R, 1, 0, 0, A, "CLOSE-WAIT"},
+    {"FIN-WAIT-1", R, 0, 0, 0, NONE, "LISTEN", 0, -ECONNRESET},
+    {"FIN-WAIT-1", R, 1, 0, 0, A, "FIN-WAIT-1"},
+    {"FIN-WAIT-2", R, 0, 0, 0, NONE, "LISTEN", 0, -ECONNRESET},
+    {"FIN-WAIT-2", R, 1, 0, 0, A, "FIN-WAIT-2"},
+    {"CLOSING", R, 0, 0, 0, NONE, "LISTEN", 0, -ECONNRESET},
+    {"CLOSING", R, 1, 0, 0, A, "CLOSING"},
+    {"LAST-ACK", R, 0, 0, 0, NONE, "LISTEN", 0, -ECONNRESET},
+    {"LAST-ACK", R, 1, 0, 0, A, "LAST-ACK"},
     {"TIME-WAIT", R, 0, 0, 0, NONE, "TIME-WAIT"},
     /* fourth: SYN (RFC 5961, section 4) */
     {"SYN-RECEIVED", S, -1, 0, 0, S | A, "SYN-RECEIVED"},
+    {"SYN-RECEIVED", S, 5, 0, 0, A, "SYN-RECEIVED"},
     {"ESTABLISHED", S, 0, 0, 0, A, "ESTABLISHED"},
     {"ESTABLISHED", S, -1, 0, 0, A, "ESTABLISHED"},
     {"ESTABLISHED", S | A, 5, 0, 0, A, "ESTABLISHED"},
     {"FIN-WAIT-2", S, 0, 0, 0, A, "FIN-WAIT-2"},
+    {"FIN-WAIT-1", S, 0, 0, 0, A, "FIN-WAIT-1"},
+    {"CLOSE-WAIT", S, 0, 0, 0, A, "CLOSE-WAIT"},
+    {"CLOSING", S, 0, 0, 0, A, "CLOSING"},
+    {"LAST-ACK", S, 0, 0, 0, A, "LAST-ACK"},
     {"TIME-WAIT", S, 10, 0, 0, S | A, "SYN-RECEIVED"}, /* a new connection (RFC 6191) */
     {"TIME-WAIT", S, -10, 0, 0, A, "TIME-WAIT"},
     /* fifth: ACK */
     {"ESTABLISHED", NONE, 0, 0, 5, NONE, "ESTABLISHED"},
+    {"SYN-RECEIVED", NONE, 0, 0, 5, NONE, "SYN-RECEIVED"},
+    {"CLOSE-WAIT", NONE, 0, 0, 0, NONE, "CLOSE-WAIT"},
+    {"FIN-WAIT-1", F, 0, 0, 5, NONE, "FIN-WAIT-1"},
+    {"FIN-WAIT-2", F, 0, 0, 5, NONE, "FIN-WAIT-2"},
+    {"CLOSING", NONE, 0, 0, 0, NONE, "CLOSING"},
+    {"LAST-ACK", NONE, 0, 0, 0, NONE, "LAST-ACK"},
+    {"ESTABLISHED", A, 0, 0, 0, NONE, "ESTABLISHED"}, /* nothing new */
+    {"ESTABLISHED", A, 0, -1, 5, A, "ESTABLISHED", 5}, /* an old one: its data counts */
     {"SYN-RECEIVED", A, 0, 1, 0, R, "SYN-RECEIVED"},
     {"SYN-RECEIVED", A, 0, -1, 0, R, "SYN-RECEIVED"},
     {"SYN-RECEIVED", A, 0, 0, 0, NONE, "ESTABLISHED"},
@@ -88,20 +125,33 @@ static const struct row rows[] = {
     {"CLOSING", A, 0, 1, 0, NONE, "TIME-WAIT"},
     {"LAST-ACK", A, 0, 0, 0, NONE, "LAST-ACK"},
     {"LAST-ACK", A, 0, 1, 0, NONE, "LISTEN"},
+    {"FIN-WAIT-1", A, 0, 2, 0, A, "FIN-WAIT-1"},
+    {"FIN-WAIT-2", A, 0, 1, 0, A, "FIN-WAIT-2"},
+    {"CLOSE-WAIT", A, 0, 1, 0, A, "CLOSE-WAIT"},
+    {"CLOSING", A, 0, 2, 0, A, "CLOSING"},
+    {"LAST-ACK", A, 0, 2, 0, A, "LAST-ACK"},
     /* sixth and seventh: urgent data is data; data where it may come */
-    {"ESTABLISHED", A | TCP_URG, 0, 0, 5, A, "ESTABLISHED"},
-    {"ESTABLISHED", A, 0, 0, 5, A, "ESTABLISHED"},
-    {"ESTABLISHED", A, -3, 0, 5, A, "ESTABLISHED"},
-    {"FIN-WAIT-1", A, 0, 0, 5, A, "FIN-WAIT-1"},
-    {"FIN-WAIT-2", A, 0, 0, 5, A, "FIN-WAIT-2"},
+    {"ESTABLISHED", A | TCP_URG, 0, 0, 5, A, "ESTABLISHED", 5},
+    {"ESTABLISHED", A, 0, 0, 5, A, "ESTABLISHED", 5},
+    {"ESTABLISHED", A, -3, 0, 5, A, "ESTABLISHED", 2},
+    {"FIN-WAIT-1", A, 0, 0, 5, A, "FIN-WAIT-1", 5},
+    {"FIN-WAIT-2", A, 0, 0, 5, A, "FIN-WAIT-2", 5},
     {"CLOSE-WAIT", A, 0, 0, 5, A, "CLOSE-WAIT"}, /* behind its FIN: ignored */
+    {"CLOSING", A, 0, 0, 5, A, "CLOSING"},
+    {"LAST-ACK", A, 0, 0, 5, A, "LAST-ACK"},
+    {"TIME-WAIT", A, 0, 0, 5, A, "TIME-WAIT"},
     /* eighth: FIN */
-    {"SYN-RECEIVED", F | A, 0, 0, 0, A, "CLOSE-WAIT"},
-    {"ESTABLISHED", F | A, 0, 0, 0, A, "CLOSE-WAIT"},
-    {"ESTABLISHED", F | A, 0, 0, 9, A, "CLOSE-WAIT"},
-    {"FIN-WAIT-1", F | A, 0, 0, 0, A, "CLOSING"},
-    {"FIN-WAIT-1", F | A, 0, 1, 0, A, "TIME-WAIT"},
-    {"FIN-WAIT-2", F | A, 0, 0, 0, A, "TIME-WAIT"},
+    {"SYN-RECEIVED", F | A, 0, 0, 0, A, "CLOSE-WAIT", 1},
+    {"ESTABLISHED", F | A, 0, 0, 0, A, "CLOSE-WAIT", 1},
+    {"ESTABLISHED", F | A, 0, 0, 9, A, "CLOSE-WAIT", 10},
+    {"FIN-WAIT-1", F | A, 0, 0, 0, A, "CLOSING", 1},
+    {"FIN-WAIT-1", F | A, 0, 1, 0, A, "TIME-WAIT", 1},
+    {"FIN-WAIT-2", F | A, 0, 0, 0, A, "TIME-WAIT", 1},
+    {"FIN-WAIT-1", F | A, 0, 0, 5, A, "CLOSING", 6},
+    {"FIN-WAIT-2", F | A, 0, 0, 5, A, "TIME-WAIT", 6},
+    {"CLOSE-WAIT", F | A, 0, 0, 0, A, "CLOSE-WAIT"}, /* a second FIN behind the first */
+    {"CLOSING", F | A, 0, 0, 0, A, "CLOSING"},
+    {"LAST-ACK", F | A, 0, 0, 0, A, "LAST-ACK"},
 };
 
 static void in_each_state_each_segment_has_its_answer(void **state)
@@ -119,6 +169,8 @@ static void in_each_state_each_segment_has_its_answer(void **state)
 		    strcmp(state_of(&f), row->then) != 0)
 			fail_msg("row %zu, %s: answered with %x, then %s", i, row->state, reply,
 				 state_of(&f));
+		if ((row->reply == A && s.ack != f.seq + row->taken) || f.error != row->error)
+			fail_msg("row %zu, %s: acknowledged %d, told %d", i, row->state, (int32_t)(s.ack - f.seq), f.error);
 		expect_nothing(&f);
 		script_end(&f);
 	}
