@@ -53,6 +53,9 @@ struct paste_open_options {
 	paste_landing_released *released;
 	void *released_arg;
 	bool hugepages;         /* `file`: resident memory from hugetlb if enough is free, else a memfd */
+	/* Make nothing durable until it is closed, only to measure what that costs. Every round counts as durable at once.
+	 * The region is marked before: unless it is closed, whoever opens it next is told (was_no_persist). */
+	bool no_persist;
 };
 
 /* Open and recover. -EBUSY: another process writes it (the sentence says which). -EBADMSG: not a region, or damaged
@@ -60,7 +63,7 @@ struct paste_open_options {
 int paste_store_open(const struct paste_open_options *options, struct paste_store **store, struct paste_error *err);
 
 /* Make everything durable, write a checkpoint, mark the region clean, close. The errno of what failed; the store is
- * gone in any case. Every user count on its buffers must have been put. */
+ * gone in any case. Every user count on its buffers must have been put. With no_persist all of the region is written. */
 int paste_store_close(struct paste_store *s);
 
 struct paste_region *paste_store_region(struct paste_store *s);
@@ -178,6 +181,8 @@ struct paste_store_stats {
 	uint32_t format, features_compat, features_ro_compat, features_incompat;
 	uint64_t epoch;
 	bool clean;                /* the last owner closed it */
+	bool no_persist;           /* this opening makes nothing durable */
+	bool was_no_persist;       /* nor did the last owner, and did not close it: what was acknowledged may be missing */
 	uint64_t size, segment_size, segments, segments_free;
 	uint32_t buffer_size;
 	uint64_t buffers, buffers_free, buffers_live;

@@ -45,6 +45,7 @@ static void summarize(const struct findings *f, const char *path, const struct p
 		json_end_list(f->json);
 		json_bool(f->json, "sound", !f->damaged && !f->repaired);
 		json_bool(f->json, "live", live);
+		json_bool(f->json, "no_persist", s->no_persist || s->was_no_persist);
 		json_unsigned(f->json, "damaged", f->damaged);
 		json_unsigned(f->json, "repaired", f->repaired);
 		json_unsigned(f->json, "keys", s->keys);
@@ -58,6 +59,9 @@ static void summarize(const struct findings *f, const char *path, const struct p
 		printf("%" PRIu64 " damaged, %" PRIu64 " repaired in memory; ", f->damaged, f->repaired);
 	printf("%" PRIu64 " keys, %" PRIu64 " streams with %" PRIu64 " entries%s\n", s->keys, s->streams,
 	       s->entries, live ? "; it is being served: every value was read, whose every buffer is was not looked at" : "");
+	if (s->no_persist || s->was_no_persist)
+		printf("%s: served with --no-persist%s: what was acknowledged then %s be missing, or undone\n", path,
+		       live ? "" : ", and not closed", live ? "will after a crash perhaps" : "may");
 }
 
 /* What a service that checks its own region has said so far. */

@@ -45,6 +45,11 @@ static void write_table(FILE *out, const char *path, const struct paste_store_st
 			   "a process is writing it: the figures are of one moment, and may not agree");
 	else
 		cli_row_to(out, "last time", "%s", s->clean ? "closed clean" : "crashed");
+	if (state == INFO_LIVE ? s->no_persist : s->was_no_persist)
+		cli_row_to(out, "not durable", "%s",
+			   state == INFO_NOT_IN_USE
+			       ? "it was served with --no-persist: what was acknowledged since may be missing or undone"
+			       : "NOTHING IS MADE DURABLE (--no-persist): a crash may take or undo what is acknowledged");
 	cli_row_to(out, "size", "%s", cli_size_text(text, s->size));
 	cli_row_to(out, "segments", "%" PRIu64 " of %" PRIu64 " bytes, %" PRIu64 " free", s->segments,
 		   s->segment_size, s->segments_free);
@@ -89,6 +94,8 @@ static void write_json(FILE *out, const char *path, const struct paste_store_sta
 	json_bool(&j, "in_use", state != INFO_NOT_IN_USE);
 	json_bool(&j, "live", state == INFO_LIVE);
 	json_bool(&j, "clean", s->clean);
+	json_bool(&j, "no_persist", s->no_persist);
+	json_bool(&j, "was_no_persist", s->was_no_persist);
 	json_unsigned(&j, "size", s->size);
 	json_unsigned(&j, "segment_size", s->segment_size);
 	json_unsigned(&j, "segments", s->segments);

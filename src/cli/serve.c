@@ -22,6 +22,7 @@ static void tell_recovery(const struct serve *o)
 	line_text(&l, "medium", s.medium);
 	line_text(&l, "survives", s.survives);
 	line_text(&l, "last_time", s.clean ? "closed clean" : "not closed");
+	line_text(&l, "durable", s.no_persist ? "NO" : "yes");
 	line_real(&l, "ms", (double)s.recovery_us / 1000);
 	line_number(&l, "keys", s.keys);
 	line_number(&l, "streams", s.streams);
@@ -30,6 +31,12 @@ static void tell_recovery(const struct serve *o)
 	line_number(&l, "records_after_it", s.recovered_records);
 	line_number(&l, "torn_records", s.torn_records);
 	line_end(&l);
+	if (s.was_no_persist)
+		line_event(LINE_WARN, "it was last served with --no-persist and not closed: what was acknowledged then may be "
+				      "missing, or undone", "path", o->options.path);
+	if (s.no_persist)
+		line_event(LINE_WARN, "--no-persist: NOTHING IS MADE DURABLE until the region is closed, whatever replies say; "
+				      "this is for measuring only", "path", o->options.path);
 	if (!s.damage)
 		return;
 	line_begin(&l, LINE_WARN, "there are damaged items, which are not served; 'pst check' names them");
@@ -63,6 +70,7 @@ static int open_all(struct serve *o, struct paste_error *err)
 	struct paste_open_options open = {
 	    .path = o->options.path,
 	    .hugepages = o->options.hugepages,
+	    .no_persist = o->options.no_persist,
 	    .released = o->options.forget_landings ? forgotten : paste_xdp_released,
 	};
 	int rc = paste_store_open(&open, &o->store, err);

@@ -46,6 +46,7 @@ static int parse(int argc, char **argv, struct serve_options *o)
 	    {"scrub", required_argument, NULL, 'S'},
 	    {"user", required_argument, NULL, 'U'},
 	    {"no-seccomp", no_argument, NULL, 'F'},
+	    {"no-persist", no_argument, NULL, 'P'},
 	    {NULL},
 	};
 	double hours;
@@ -81,6 +82,9 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			break;
 		case 'F':
 			o->no_seccomp = true;
+			break;
+		case 'P':
+			o->no_persist = true;
 			break;
 		case 'S':
 			if (!cli_parse_fraction(optarg, 0, 100000, &hours))

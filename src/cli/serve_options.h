@@ -18,6 +18,7 @@ struct serve_options {
 	bool bare_sums, forget_landings;
 	bool is_public; /* addresses that are not loopback are meant */
 	bool spin, hugepages;
+	bool no_persist;        /* measure only: make nothing durable */
 	const char *trace;      /* a file, or NULL */
 	const char *token_file; /* NULL: everybody may */
 	const char *user;       /* whom to become; NULL: stay */

@@ -88,6 +88,12 @@ struct media {
 	int error;               /* 0, or the negative errno of the failure that poisoned the medium */
 	struct media_bad bad;    /* known to be lost: never to be loaded from or stored to (written back they may be: no cache has them) */
 	struct media_stats stats;
+	struct {                 /* while it is suspended: what it was before */
+		const struct media_ops *ops; /* NULL: it is not */
+		media_ticket ticket;
+		int wait_fd;
+		const char *survives;
+	} suspended;
 	struct backing *file;    /* the file or device under it: its lock and name; NULL where there is none (sim) */
 };
 
@@ -137,6 +143,17 @@ int media_extend(const struct media_options *options, uint64_t from, struct medi
  * refer to the memory, new ones are not made. A created medium that was not published leaves nothing behind.
  */
 void media_close(struct media *m);
+
+/*
+ * From now on make nothing durable: no range is written back, nothing is fenced or synced, every ticket is done at once.
+ * Only for measuring what durability costs: what the medium holds after a crash is what it held before, or whatever
+ * caches let go of. No earlier commit is under way.
+ */
+void media_suspend(struct media *m);
+
+/* Make things durable again, from here on: what was changed meanwhile is the caller's to write back. Tickets of before
+ * mean nothing any more. */
+void media_resume(struct media *m);
 
 const char *media_kind_name(enum media_kind kind);                   /* "pmem", ... */
 int media_kind_parse(const char *name, enum media_kind *kind);       /* -EINVAL */

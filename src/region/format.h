@@ -33,7 +33,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structures are rea
 #define FEATURE_RO_COMPAT_LANDINGS 1u /* devices may have buffers: who does not know that may not write */
 #define FEATURES_RO_COMPAT_KNOWN FEATURE_RO_COMPAT_LANDINGS
 #define FEATURE_INCOMPAT_CHANGES 1u /* expiry, retry keys, batches: ops 7 to 9 and the attribute 1 */
-#define FEATURES_INCOMPAT_KNOWN FEATURE_INCOMPAT_CHANGES
+#define FEATURE_INCOMPAT_UNPERSISTED 2u /* written by who made nothing durable, and not closed */
+#define FEATURES_INCOMPAT_KNOWN (FEATURE_INCOMPAT_CHANGES | FEATURE_INCOMPAT_UNPERSISTED)
 
 enum region_state {
 	REGION_CLEAN = 1,

@@ -198,6 +198,8 @@ static void write_store_work(FILE *f, const struct paste_store_stats *s)
 	    {"media_units_total", "counter", "Lines or blocks written to the medium.", s->media_units},
 	    {"media_commits_total", "counter", "Commits of the medium (fences or device flushes).",
 	     s->media_commits},
+	    {"media_no_persist", "gauge", "1 when nothing is made durable, whatever replies say (--no-persist).",
+	     s->no_persist},
 	    {"store_recovery_microseconds", "gauge", "How long opening took.", s->recovery_us},
 	    {"store_recovered_records", "gauge", "Log records replayed at opening.", s->recovered_records},
 	    {"store_recovered_entries", "gauge", "Checkpoint entries read at opening.", s->recovered_entries},

@@ -164,6 +164,12 @@ static int media_commit_wait(struct media *m)
 	return done < 0 ? (int)done : 0;
 }
 
+/* Write back all but the superblock: somebody has changed it who did not. */
+static void area_persist(struct paste_region *r)
+{
+	media_write_back(r->m, AREA_START, r->sb.size - AREA_START);
+}
+
 /* Take over for writing: the superblock says how far each log counts, and only then does anything follow it. */
 static int begin_epoch(struct paste_store *s, const struct scan *scans, uint64_t *highest)
 {
@@ -177,6 +183,10 @@ static int begin_epoch(struct paste_store *s, const struct scan *scans, uint64_t
 		if (scans[l].last > *highest)
 			*highest = scans[l].last;
 	}
+	/* What a process left that wrote nothing back may stand in caches only. (Where units are blocks it was read from
+	 * the device.) The mark that says so goes with the new superblock, after it. */
+	if (s->was_no_persist && s->r->m->unit == 64 && SITE(open_unpersisted))
+		area_persist(s->r);
 	superblock_persist(s->r->m, &s->r->health);
 	if (ret == 0)
 		ret = media_commit_wait(s->r->m);
@@ -188,6 +198,9 @@ static int begin_epoch(struct paste_store *s, const struct scan *scans, uint64_t
 		sb->epoch++;
 	sb->state = REGION_OPEN;
 	sb->features_incompat |= FEATURE_INCOMPAT_CHANGES; /* from here on the logs may have what needs it */
+	sb->features_incompat &= ~FEATURE_INCOMPAT_UNPERSISTED;
+	if (s->no_persist && SITE(unpersisted_mark))
+		sb->features_incompat |= FEATURE_INCOMPAT_UNPERSISTED;
 	sb->owner_pid = (uint64_t)getpid();
 	gethostname(sb->owner_host, sizeof(sb->owner_host) - 1);
 	for (uint32_t l = 0; l < s->logs; l++) {
@@ -231,6 +244,7 @@ static int store_init(struct paste_store *s, struct paste_region *r)
 	s->r = r;
 	s->read_only = r->m->read_only;
 	s->was_clean = r->sb.state == REGION_CLEAN;
+	s->was_no_persist = r->sb.features_incompat & FEATURE_INCOMPAT_UNPERSISTED;
 	s->logs = r->sb.logs;
 	s->round = 1;
 	s->pack.segment = SEGMENT_NONE;
@@ -260,7 +274,8 @@ static int store_begin(struct paste_store *s, struct paste_error *err)
 
 	int ret = store_recover(s, scans);
 	if (ret == -EBADMSG)
-		paste_fail(err, ret, "damaged beyond use: the checkpoint's description makes no sense");
+		paste_fail(err, ret, "damaged beyond use: the checkpoint's description makes no sense%s",
+			   s->was_no_persist ? " (it was served with --no-persist, and not closed)" : "");
 	else if (ret < 0)
 		paste_fail(err, ret, "reading the region back: %s", strerror(-ret));
 	if (s->read_only) {
@@ -271,6 +286,8 @@ static int store_begin(struct paste_store *s, struct paste_error *err)
 		ret = begin_epoch(s, scans, &highest);
 		if (ret == 0)
 			ret = begin_logs(s, scans, highest);
+		if (ret == 0 && s->no_persist)
+			media_suspend(s->r->m); /* not before: the mark is durable */
 		if (ret < 0)
 			paste_fail(err, ret, ret == -ENOSPC ? "no free segment to go on writing in"
 							    : "writing the new epoch: %s", strerror(-ret));
@@ -309,6 +326,7 @@ int store_open_with(struct media *m, const struct paste_open_options *options, s
 	retries_init(&s->retries);
 	snapshot_init(&s->snapshot);
 	ret = store_init(s, r);
+	s->no_persist = options->no_persist && !m->read_only;
 	if (ret < 0)
 		paste_fail(err, ret, "out of memory");
 	else
@@ -438,12 +456,27 @@ static int close_clean(struct paste_store *s)
 	return ret == -ENOSPC ? 0 : ret;
 }
 
+/* All that was not made durable while the region was open, then the superblock, and with it the mark goes. */
+static int close_unpersisted(struct paste_store *s)
+{
+	struct media *m = s->r->m;
+
+	media_resume(m);
+	if (SITE(close_unpersisted))
+		area_persist(s->r);
+	int ret = media_commit_wait(m);
+	s->r->sb.features_incompat &= ~FEATURE_INCOMPAT_UNPERSISTED;
+	return ret < 0 ? ret : superblock_rewrite(&s->r->sb, m, 0);
+}
+
 int paste_store_close(struct paste_store *s)
 {
 	int ret = s->error ? s->error : 0;
 
 	if (ret == 0 && !s->read_only)
 		ret = close_clean(s);
+	if (ret == 0 && s->no_persist)
+		ret = close_unpersisted(s);
 	store_abandon(s);
 	return ret;
 }

@@ -37,6 +37,8 @@ static void region_stats(const struct paste_store *s, struct paste_store_stats *
 	st->features_incompat = sb->features_incompat;
 	st->epoch = sb->epoch;
 	st->clean = s->was_clean;
+	st->no_persist = s->no_persist;
+	st->was_no_persist = s->was_no_persist;
 	st->size = sb->size;
 	st->segment_size = r->segment_size;
 	st->segments = r->segments;

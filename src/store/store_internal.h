@@ -158,6 +158,7 @@ struct paste_store {
 	struct paste_region *r;
 	bool read_only;
 	bool was_clean;
+	bool no_persist, was_no_persist; /* see struct paste_store_stats */
 	struct slab slab;
 	struct tree keys;    /* struct entry */
 	struct tree streams; /* struct stream */

@@ -96,6 +96,38 @@ class StartStop:
             self.assertFalse(i['in_use'])
             check(PST, self.region)
 
+    def test_without_persistence_everybody_is_told(self):
+        def metric(c):
+            return b'\npaste_media_no_persist 1\n' in c.ask('GET', '/metrics').body
+
+        with Service(PST, self.region, '--no-persist') as service, service.client() as c:
+            self.assertEqual(c.ask('PUT', '/kv/closed', b'x' * 3000).status, 201)
+            self.assertIn('NOTHING IS MADE DURABLE', service.said())
+            self.assertTrue(metric(c))
+            i = info(PST, self.region)
+            self.assertTrue(i['no_persist'] and i['live'])
+            self.assertIn('nothing', i['survives'])
+            self.assertEqual(i['media_bytes_written'], 0)
+            self.assertIn('NOTHING IS MADE DURABLE', run(PST, 'info', self.region).stdout)
+            self.assertEqual(service.end(), 0, service.said())
+        self.assertTrue(info(PST, self.region)['clean'])
+        with Service(PST, self.region, '--no-persist') as service, service.client() as c:
+            self.assertNotIn('was last served with --no-persist', service.said())
+            self.assertEqual(c.ask('PUT', '/kv/killed', b'x' * 3000).status, 201)
+            service.end(signal.SIGKILL)
+        self.assertTrue(info(PST, self.region)['was_no_persist'])
+        self.assertIn('may be missing or undone', run(PST, 'info', self.region).stdout)
+        self.assertIn('--no-persist', run(PST, 'check', self.region).stdout)
+        with Service(PST, self.region) as service, service.client() as c:
+            self.assertIn('was last served with --no-persist', service.said())
+            self.assertFalse(metric(c))
+            self.assertEqual(c.ask('GET', '/kv/closed').status, 200)
+            # Of a process that dies memory stays, and a file has what it had.
+            self.assertEqual(c.ask('GET', '/kv/killed').status, 200 if self.medium == 'shm' else 404)
+            self.assertEqual(service.end(), 0, service.said())
+        self.assertFalse(info(PST, self.region)['was_no_persist'])
+        check(PST, self.region)
+
     def test_at_a_signal_idle_connections_end_and_busy_ones_get_their_answer(self):
         with Service(PST, self.region) as service:
             idle, busy, refused = service.client(), service.client(), service.client()

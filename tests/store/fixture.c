@@ -12,6 +12,7 @@ int fixture_try_open(struct fixture *f, bool read_only)
 	    .size = f->size,
 	    .seed = f->seed++,
 	    .image = f->image,
+	    .floor = f->floor,
 	    .left = f->image,
 	    .read_only = read_only,
 	};

@@ -29,6 +29,7 @@ struct fixture {
 	uint64_t size;
 	uint64_t seed;  /* of the medium: when commits are done */
 	uint8_t *image; /* what the medium holds while nobody has it open */
+	const uint8_t *floor; /* what of the image it is certain to hold; NULL: all */
 	struct media *m;
 	struct paste_store *s;
 	struct paste_region *r;
