@@ -4,22 +4,25 @@
 #include <string.h>
 
 /* Words of 32 bits into sums of 64: no carry can be lost, and nothing waits for one. Adding with carry is
- * half as fast. */
+ * half as fast. Four words at a time, in a type that every machine has or its compiler makes do without. */
+typedef uint64_t pair __attribute__((vector_size(16)));
+
 static uint64_t add_words(uint64_t sum, const uint8_t *p, size_t n)
 {
-	uint64_t a = sum, b = 0, c = 0, d = 0;
-	uint32_t w[4] = {0};
+	const pair low = {0xffffffff, 0xffffffff};
+	pair x = {sum}, y = {0}, v;
+	uint32_t w;
 
-	for (; n >= sizeof(w); p += sizeof(w), n -= sizeof(w)) {
-		memcpy(w, p, sizeof(w));
-		a += w[0];
-		b += w[1];
-		c += w[2];
-		d += w[3];
+	for (; n >= sizeof(v); p += sizeof(v), n -= sizeof(v)) {
+		memcpy(&v, p, sizeof(v));
+		x += v & low;
+		y += v >> 32;
 	}
-	for (; n >= sizeof(w[0]); p += sizeof(w[0]), n -= sizeof(w[0])) {
-		memcpy(w, p, sizeof(w[0]));
-		a += w[0];
+	x += y;
+	uint64_t a = x[0], b = x[1], c = 0;
+	for (; n >= sizeof(w); p += sizeof(w), n -= sizeof(w)) {
+		memcpy(&w, p, sizeof(w));
+		a += w;
 	}
 	uint16_t half = 0;
 	if (n & 2) {
@@ -32,7 +35,7 @@ static uint64_t add_words(uint64_t sum, const uint8_t *p, size_t n)
 		memcpy(&half, p, 1);
 		c += half;
 	}
-	return a + b + c + d;
+	return a + b + c;
 }
 
 #ifdef __x86_64__
@@ -53,7 +56,11 @@ __attribute__((target("avx2"))) static uint64_t add_lanes(uint64_t sum, const ui
 		d += w >> 32;
 	}
 	a += b + c + d;
-	return add_words(a[0] + a[1] + a[2] + a[3], p, n);
+	sum = a[0] + a[1] + a[2] + a[3];
+	/* The compiler leaves it out before a tail call. Upper halves that are in use make each following
+	 * instruction on lower ones wait, here and in all callers: some 200 ns after each sum. */
+	__builtin_ia32_vzeroupper();
+	return add_words(sum, p, n);
 }
 #endif
 
