@@ -5,23 +5,12 @@
 #include <errno.h>
 #include <stdio.h>
 
-static enum net_address_kind kind4(const uint8_t b[4])
-{
-	if (b[0] == 0)
-		return NET_UNSPECIFIED;
-	if (b[0] == 127)
-		return NET_LOOPBACK;
-	if (b[0] >= 224 && b[0] < 240)
-		return NET_GROUP;
-	return b[0] == 255 && b[1] == 255 && b[2] == 255 && b[3] == 255 ? NET_GROUP : NET_UNICAST;
-}
-
 enum net_address_kind net_address_kind(const struct net_address *a)
 {
 	static const uint8_t zero[15];
 
 	if (net_address_is4(a))
-		return kind4(&a->byte[12]);
+		return net_address_kind4(&a->byte[12]);
 	if (a->byte[0] == 0xff)
 		return NET_GROUP;
 	if (a->byte[0] != 0 || memcmp(a->byte, zero, sizeof(zero)) != 0 || a->byte[15] > 1)

@@ -45,6 +45,17 @@ static inline bool net_address_equal(const struct net_address *a, const struct n
 }
 
 /* What kind of address it is, by itself (a subnet's broadcast address looks like any other). */
+static inline enum net_address_kind net_address_kind4(const uint8_t b[4])
+{
+	if (b[0] == 0)
+		return NET_UNSPECIFIED;
+	if (b[0] == 127)
+		return NET_LOOPBACK;
+	if (b[0] < 224)
+		return NET_UNICAST;
+	return b[0] < 240 || (b[0] == 255 && b[1] == 255 && b[2] == 255 && b[3] == 255) ? NET_GROUP : NET_UNICAST;
+}
+
 enum net_address_kind net_address_kind(const struct net_address *a);
 
 /* "10.0.0.1" or "fe80::1". -EINVAL. */

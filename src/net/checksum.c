@@ -13,10 +13,20 @@ static uint64_t add_words(uint64_t sum, const uint8_t *p, size_t n)
 	pair x = {sum}, y = {0}, v;
 	uint32_t w;
 
-	for (; n >= sizeof(v); p += sizeof(v), n -= sizeof(v)) {
+	for (; n >= 2 * sizeof(v); p += 2 * sizeof(v), n -= 2 * sizeof(v)) {
 		memcpy(&v, p, sizeof(v));
 		x += v & low;
 		y += v >> 32;
+		memcpy(&v, p + sizeof(v), sizeof(v));
+		x += v & low;
+		y += v >> 32;
+	}
+	if (n >= sizeof(v)) {
+		memcpy(&v, p, sizeof(v));
+		x += v & low;
+		y += v >> 32;
+		p += sizeof(v);
+		n -= sizeof(v);
 	}
 	x += y;
 	uint64_t a = x[0], b = x[1], c = 0;

@@ -27,10 +27,10 @@ static inline uint64_t checksum_add16(uint64_t sum, const void *bytes)
 /* The folded 16 bits: 0xffff over what contains its own checksum. Not complemented. */
 static inline uint16_t checksum_fold(uint64_t sum)
 {
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	sum = (sum >> 32) + (sum & 0xffffffff);
-	uint32_t s = (uint32_t)(sum >> 16) + (uint32_t)(sum & 0xffff);
-	return (uint16_t)((s >> 16) + s);
+	/* The upper half of a number and its halves exchanged: their sum, the carry out of the lower one added. */
+	uint32_t s = (uint32_t)((sum + (sum >> 32 | sum << 32)) >> 32);
+
+	return (uint16_t)((s + (s >> 16 | s << 16)) >> 16);
 }
 
 /* The same for bytes that begin at place `at`. Behind a part of odd length each byte counts for the other

@@ -15,6 +15,7 @@ struct net {
 	struct paste_ring *transmit;
 	struct packet_options check;
 	bool bare_sums;
+	uint8_t *area; /* where the region's buffers are */
 	uint32_t buffer_size;
 	uint32_t queues, next_queue;
 	uint32_t seen[QUEUES_MAX]; /* slots of each receive ring before it were worked on */
@@ -48,6 +49,7 @@ int net_open(const struct net_options *options, struct net **net, struct paste_e
 	    .vlan = options->vlan,
 	};
 	n->bare_sums = options->bare_sums;
+	n->area = paste_buffer_data(port->region, 0);
 	n->buffer_size = paste_buffer_size(port->region);
 	n->queues = port->info.queues;
 	for (uint32_t q = 0; q < n->queues; q++)
@@ -107,6 +109,11 @@ void net_stats(const struct net *n, struct net_stats *stats)
 	*stats = n->stats;
 }
 
+static uint8_t *buffer_data(const struct net *n, uint32_t buffer)
+{
+	return n->area + (uint64_t)buffer * n->buffer_size;
+}
+
 /* --- receiving */
 
 /* The packet whose first slot is at `at`; its slots. */
@@ -120,7 +127,7 @@ static uint32_t gather_slots(struct net *n, const struct paste_ring *r, uint32_t
 		if (slots < NET_SLICES) {
 			p->slot[slots] = (struct paste_ref){slot->buffer, slot->offset, slot->length};
 			p->piece[slots] = (struct packet_piece){
-			    paste_buffer_data(n->port->region, slot->buffer) + slot->offset, slot->length};
+			    buffer_data(n, slot->buffer) + slot->offset, slot->length};
 		}
 		n->stats.received_bytes += slot->length;
 		slots++;
@@ -163,7 +170,7 @@ static void prefetch_frames(struct net *n, const struct paste_ring *r, uint32_t 
 {
 	for (uint32_t i = 0; i < NET_BATCH && at != r->tail; i++, at++) {
 		const struct paste_slot *slot = paste_ring_slot(r, at);
-		const uint8_t *frame = paste_buffer_data(n->port->region, slot->buffer) + slot->offset;
+		const uint8_t *frame = buffer_data(n, slot->buffer) + slot->offset;
 		__builtin_prefetch(frame);
 		__builtin_prefetch(frame + 64);
 	}
@@ -235,7 +242,7 @@ bool net_came(struct net *n)
 	return came;
 }
 
-uint32_t net_packet_slices(const struct net_packet *p, uint32_t at, uint32_t length, struct paste_ref *slices)
+uint32_t net_packet_slices_of(const struct net_packet *p, uint32_t at, uint32_t length, struct paste_ref *slices)
 {
 	uint32_t n = 0;
 
@@ -280,7 +287,7 @@ uint8_t *net_own(struct net *n)
 {
 	const struct paste_slot *slot = paste_ring_slot(n->transmit, n->transmit->head);
 
-	return paste_buffer_data(n->port->region, slot->buffer) + own_offset(n);
+	return buffer_data(n, slot->buffer) + own_offset(n);
 }
 
 uint32_t net_own_room(const struct net *n)

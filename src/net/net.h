@@ -85,9 +85,20 @@ int net_receive(struct net *n, uint32_t most, bool (*stop)(void *arg), void *arg
 /* Whether a handler says so: the wait for packets is over, whoever waits. */
 bool net_came(struct net *n);
 
+uint32_t net_packet_slices_of(const struct net_packet *p, uint32_t at, uint32_t length, struct paste_ref *slices);
+
 /* The payload's part of each slot, from `at` bytes into the frame on; at most NET_SLICES. */
-uint32_t net_packet_slices(const struct net_packet *p, uint32_t at, uint32_t length,
-			   struct paste_ref *slices);
+static inline uint32_t net_packet_slices(const struct net_packet *p, uint32_t at, uint32_t length,
+					 struct paste_ref *slices)
+{
+	if (p->n > 1 || length == 0)
+		return net_packet_slices_of(p, at, length, slices);
+	/* Nearly all packets are in one. */
+	slices[0].buffer = p->slot[0].buffer;
+	slices[0].offset = (uint16_t)(p->slot[0].offset + at);
+	slices[0].length = (uint16_t)length;
+	return 1;
+}
 
 /*
  * A frame: net_frame_begin(), then its slots in order, each either own bytes or a reference, then

@@ -56,7 +56,7 @@ const char *packet_check_name(enum packet_check check)
 /* A frame under parsing. The headers are in its first piece. */
 struct frame {
 	const uint8_t *bytes;
-	uint32_t first; /* bytes of the first piece */
+	uint32_t first; /* bytes of the first piece, as far as they are before the end */
 	uint32_t end;   /* bytes of all; once the IP header was read, without what is behind the IP packet */
 	uint32_t at;    /* what is not read yet */
 };
@@ -69,9 +69,17 @@ static uint16_t get16(const uint8_t *p)
 /* The next n bytes are there to be read; `too_short` if the frame ends before. */
 static enum packet_check need(const struct frame *f, uint32_t n, enum packet_check too_short)
 {
-	if (f->end - f->at < n)
-		return too_short;
-	return f->first - f->at < n || f->first < f->at ? PACKET_HEADERS_SPLIT : PACKET_ACCEPTED;
+	if (f->at + n <= f->first)
+		return PACKET_ACCEPTED;
+	return f->end - f->at < n ? too_short : PACKET_HEADERS_SPLIT;
+}
+
+/* What is behind the IP packet is padding. */
+static void ends(struct frame *f, uint32_t end)
+{
+	f->end = end;
+	if (f->first > end)
+		f->first = end;
 }
 
 /* --- Ethernet */
@@ -142,6 +150,17 @@ static enum packet_check ipv4_options(const uint8_t *p, uint32_t n)
 	return PACKET_ACCEPTED;
 }
 
+static uint64_t ipv4_sum(const uint8_t *h, uint32_t header)
+{
+	uint64_t sum = checksum_add16(0, h);
+	uint32_t last;
+
+	if (header > 20)
+		return checksum_add(sum, h + 16, header - 16);
+	memcpy(&last, h + 16, sizeof(last));
+	return sum + last;
+}
+
 static enum packet_check ipv4(struct frame *f, struct packet *p)
 {
 	enum packet_check bad = need(f, 20, PACKET_IP_SHORT);
@@ -158,7 +177,7 @@ static enum packet_check ipv4(struct frame *f, struct packet *p)
 		return bad;
 	if (total < header || total > f->end - f->at)
 		return PACKET_IPV4_LENGTH;
-	if (checksum_fold(checksum_add(checksum_add16(0, h), h + 16, header - 16)) != 0xffff)
+	if (checksum_fold(ipv4_sum(h, header)) != 0xffff)
 		return PACKET_IPV4_CHECKSUM;
 	if (get16(h + 6) & 0x3fff) /* more fragments, or not the first */
 		return PACKET_IPV4_FRAGMENT;
@@ -169,9 +188,11 @@ static enum packet_check ipv4(struct frame *f, struct packet *p)
 	p->protocol = h[9];
 	p->path.source = net_address4(h + 12);
 	p->path.destination = net_address4(h + 16);
-	f->end = f->at + total;
+	ends(f, f->at + total);
 	f->at += header;
-	return PACKET_ACCEPTED;
+	if (net_address_kind4(h + 12) != NET_UNICAST)
+		return PACKET_SOURCE;
+	return net_address_kind4(h + 16) != NET_UNICAST ? PACKET_DESTINATION : PACKET_ACCEPTED;
 }
 
 /* --- IPv6 */
@@ -276,8 +297,12 @@ static enum packet_check ipv6(struct frame *f, struct packet *p)
 	if (net_address_is4(&p->path.source) || net_address_is4(&p->path.destination))
 		return PACKET_IPV6_MAPPED;
 	f->at += 40;
-	f->end = f->at + length;
-	return ipv6_chain(f, p);
+	ends(f, f->at + length);
+	if ((bad = ipv6_chain(f, p)))
+		return bad;
+	if (net_address_kind(&p->path.source) != NET_UNICAST)
+		return PACKET_SOURCE;
+	return net_address_kind(&p->path.destination) != NET_UNICAST ? PACKET_DESTINATION : PACKET_ACCEPTED;
 }
 
 /* --- both */
@@ -297,10 +322,6 @@ enum packet_check packet_parse(const struct packet_piece *pieces, uint32_t n, co
 		return PACKET_TYPE_OTHER;
 	if ((bad = type == 0x0800 ? ipv4(&f, p) : ipv6(&f, p)))
 		return bad;
-	if (net_address_kind(&p->path.source) != NET_UNICAST)
-		return PACKET_SOURCE;
-	if (net_address_kind(&p->path.destination) != NET_UNICAST)
-		return PACKET_DESTINATION;
 	p->bare_sum = false;
 	p->transport = (uint16_t)f.at;
 	p->transport_length = f.end - f.at;
@@ -325,17 +346,6 @@ uint64_t packet_sum(const struct packet_piece *pieces, uint32_t n, uint32_t at, 
 		at = 0;
 	}
 	return sum;
-}
-
-/* IPv4's addresses may be added in their mapped form: the word 0xffff of the prefix is a zero in one's
- * complement. */
-uint64_t packet_pseudo_sum(const struct packet_path *path, uint8_t protocol, uint32_t transport_length)
-{
-	uint64_t sum = (uint64_t)htons((uint16_t)(transport_length >> 16)) +
-		       htons((uint16_t)transport_length) + htons(protocol);
-
-	sum = checksum_add16(sum, path->source.byte);
-	return checksum_add16(sum, path->destination.byte);
 }
 
 static enum packet_check udp_checksum(const struct packet_piece *pieces, uint32_t n,

@@ -23,7 +23,10 @@
 #ifndef NET_PACKET_H
 #define NET_PACKET_H
 
+#include <arpa/inet.h>
+
 #include "net/address.h"
+#include "net/checksum.h"
 
 /* The reasons to refuse, in the order in which they are looked for. */
 enum packet_check {
@@ -121,8 +124,17 @@ enum packet_check packet_udp(const struct packet_piece *pieces, uint32_t n, cons
 /* The sum over `length` bytes from `at` bytes into the pieces on. */
 uint64_t packet_sum(const struct packet_piece *pieces, uint32_t n, uint32_t at, uint32_t length);
 
-/* The pseudo-header's sum (RFC 768; RFC 8200, section 8.1). */
-uint64_t packet_pseudo_sum(const struct packet_path *path, uint8_t protocol, uint32_t transport_length);
+/* The pseudo-header's sum (RFC 768; RFC 8200, section 8.1). IPv4's addresses may be added in their mapped form: the
+ * word 0xffff of the prefix is a zero in one's complement. */
+static inline uint64_t packet_pseudo_sum(const struct packet_path *path, uint8_t protocol,
+					 uint32_t transport_length)
+{
+	uint64_t sum = (uint64_t)htons((uint16_t)(transport_length >> 16)) +
+		       htons((uint16_t)transport_length) + htons(protocol);
+
+	sum = checksum_add16(sum, path->source.byte);
+	return checksum_add16(sum, path->destination.byte);
+}
 
 /* The way back. */
 void packet_path_back(const struct packet_path *path, struct packet_path *back);

@@ -76,9 +76,7 @@ struct tcp_conn *tcp_conn_find(struct tcp *t, uint32_t hash, const struct net_pa
 
 	while ((i = tcp_table_next(&t->table, hash, &at)) != TCP_TABLE_END) {
 		struct tcp_conn *c = &t->conns[i];
-		if (c->peer_port == s->source_port && c->local_port == s->destination_port &&
-		    net_address_equal(&c->path.destination, &p->head.path.source) &&
-		    net_address_equal(&c->path.source, &p->head.path.destination))
+		if (tcp_conn_is(c, p, s))
 			return c;
 	}
 	return NULL;
@@ -266,12 +264,6 @@ void tcp_conn_established(struct tcp_conn *c)
 		tcp_conn_enter(c, TCP_FIN_WAIT_1);
 	if (c->sending)
 		tcp_conn_output_soon(c);
-}
-
-void tcp_conn_output_soon(struct tcp_conn *c)
-{
-	if (link_empty(&c->output_link))
-		link_append(&c->tcp->output, &c->output_link);
 }
 
 struct tcp_sack *tcp_conn_scoreboard(struct tcp_conn *c)

@@ -215,6 +215,7 @@ struct tcp {
 	uint32_t mtu;
 	struct tcp_segment segment[NET_BATCH];
 	uint32_t segment_hash[NET_BATCH];
+	struct tcp_conn *segment_conn[NET_BATCH]; /* the first under that hash when the batch was approached; NULL */
 
 	struct tcp_listener listener[TCP_LISTENERS];
 	uint32_t listeners;
@@ -239,7 +240,6 @@ void tcp_conn_die(struct tcp_conn *c, int error);
 void tcp_conn_reuse_freed(struct tcp *t);
 struct tcp_conn *tcp_conn_find(struct tcp *t, uint32_t hash, const struct net_packet *p,
 			       const struct tcp_segment *s);
-void tcp_conn_output_soon(struct tcp_conn *c);
 struct tcp_sack *tcp_conn_scoreboard(struct tcp_conn *c); /* NULL: none left */
 void tcp_conn_scoreboard_drop(struct tcp_conn *c);
 /* Options of a SYN; `theirs`. */
@@ -312,6 +312,20 @@ void tcp_timer_send(struct tcp_conn *c, uint64_t at); /* TCP_NEVER: none */
 void tcp_resolve_later(struct tcp_conn *c); /* the neighbour is being looked for */
 void tcp_timers_run(struct tcp *t);
 uint64_t tcp_timers_next(const struct tcp *t); /* us; TCP_NEVER */
+
+static inline void tcp_conn_output_soon(struct tcp_conn *c)
+{
+	if (link_empty(&c->output_link))
+		link_append(&c->tcp->output, &c->output_link);
+}
+
+/* Is the segment one of the connection's, by its addresses and ports? */
+static inline bool tcp_conn_is(const struct tcp_conn *c, const struct net_packet *p, const struct tcp_segment *s)
+{
+	return c->peer_port == s->source_port && c->local_port == s->destination_port &&
+	       net_address_equal(&c->path.destination, &p->head.path.source) &&
+	       net_address_equal(&c->path.source, &p->head.path.destination);
+}
 
 /* Sequence numbers that are under way or will be: the place of one in the send queue. */
 static inline uint32_t tcp_conn_place(const struct tcp_conn *c, uint32_t seq)

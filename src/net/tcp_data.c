@@ -84,7 +84,7 @@ static bool take(struct tcp_conn *c, struct paste_ref slice)
 		if (!may_keep(c))
 			return false;
 		if (tcp_event_data(c, slice))
-			paste_ref_get(t->region, slice); /* the application's */
+			paste_buffer_get(t->region, slice.buffer); /* the application's: what lands is in one buffer */
 		else if (!tcp_hold_ready(&t->hold_pool, &c->hold, slice))
 			return false;
 		if (c->hold.ready != HOLD_NONE && !c->paused && link_empty(&c->list_link))

@@ -26,8 +26,10 @@ enum packet_check tcp_prepare(void *arg, struct net_packet *p)
 /* The lines of a connection that an ordinary segment touches. */
 static void prefetch_conn(const struct tcp_conn *c)
 {
-	for (uint32_t at = 0; at < offsetof(struct tcp_conn, queue); at += 64)
-		__builtin_prefetch((const uint8_t *)c + at, 1);
+	__builtin_prefetch(&c->base, 1);
+	__builtin_prefetch(&c->una, 1);
+	__builtin_prefetch(&c->path, 1);
+	__builtin_prefetch(&c->hold, 1);
 }
 
 void tcp_approach(void *arg, struct net_packet *p)
@@ -36,8 +38,19 @@ void tcp_approach(void *arg, struct net_packet *p)
 	uint32_t hash = t->segment_hash[p->index], at = hash;
 	uint32_t i = tcp_table_next(&t->table, hash, &at);
 
+	t->segment_conn[p->index] = i == TCP_TABLE_END ? NULL : &t->conns[i];
 	if (i != TCP_TABLE_END)
 		prefetch_conn(&t->conns[i]);
+}
+
+/* What was approached, if it is still there and the segment's; else whatever the table says by now. */
+static struct tcp_conn *find_conn(struct tcp *t, const struct net_packet *p, const struct tcp_segment *s)
+{
+	struct tcp_conn *c = t->segment_conn[p->index];
+
+	if (c && c->in_table && tcp_conn_is(c, p, s))
+		return c;
+	return tcp_conn_find(t, t->segment_hash[p->index], p, s);
 }
 
 /* --- no connection (3.10.7.1, 3.10.7.2) */
@@ -281,7 +294,7 @@ enum packet_check tcp_receive(void *arg, struct net_packet *p)
 	struct tcp *t = arg;
 	struct tcp_segment *s = &t->segment[p->index];
 	uint32_t hash = t->segment_hash[p->index];
-	struct tcp_conn *c = tcp_conn_find(t, hash, p, s);
+	struct tcp_conn *c = find_conn(t, p, s);
 
 	t->counters.segments_received++;
 	if (c && opens_again(c, s)) {

@@ -54,7 +54,7 @@ struct tcp_segment {
 /* Sequence numbers that it takes. */
 static inline uint32_t tcp_segment_span(const struct tcp_segment *s)
 {
-	return s->length + ((s->flags & TCP_SYN) != 0) + ((s->flags & TCP_FIN) != 0);
+	return s->length + (s->flags & TCP_FIN) / TCP_FIN + (s->flags & TCP_SYN) / TCP_SYN;
 }
 
 /* TCP of what packet_parse() accepted. p->bare_sum is set if the checksum was accepted for that. */
