@@ -5,6 +5,7 @@
 #define GATHER_NEXT_PART 16
 #define GATHER_ALL_PART 2
 #define GATHER_AGAIN 16 /* rounds until it is tried again after it was in vain */
+#define GATHER_NOT_BEGUN INT64_MAX
 #define REST_PART 8     /* of the same: between two looks at the sockets */
 #define REST_LEAST_US 30
 #define REST_MOST_US 500
@@ -53,6 +54,8 @@ int64_t rounds_gather_us(const struct rounds *r)
 {
 	if (r->error || !r->take_time || r->open <= r->committed || is_under_way(r))
 		return INT64_MAX;
+	if (r->gather_end == GATHER_NOT_BEGUN)
+		return 0; /* no sleep before that look */
 	return r->gather_until > r->now_us ? r->gather_until - r->now_us : 0;
 }
 
@@ -73,14 +76,17 @@ static void learn(struct rounds *r)
 	r->took_us += (took - r->took_us) / (r->took_us ? 8 : 1);
 	r->expected = r->vain ? 0 : r->changes + r->under_way;
 	r->seen = r->changes;
-	r->gather_end = r->now_us + r->took_us / GATHER_ALL_PART;
-	r->gather_until = r->now_us + r->took_us / GATHER_NEXT_PART;
+	/* The clock starts at the next step, after another look at the sockets: sending the answers takes time, too, often
+	 * more than the medium did. */
+	r->gather_until = r->gather_end = GATHER_NOT_BEGUN;
 }
 
 /* They keep coming. */
 static void gather(struct rounds *r)
 {
-	if (r->changes == r->seen)
+	if (r->gather_end == GATHER_NOT_BEGUN)
+		r->gather_end = r->now_us + r->took_us / GATHER_ALL_PART;
+	else if (r->changes == r->seen)
 		return;
 	r->seen = r->changes;
 	r->gather_until = r->now_us + r->took_us / GATHER_NEXT_PART;

@@ -58,7 +58,8 @@ static inline void rounds_appended(struct rounds *r, const void *stream, size_t 
  * collects what comes meanwhile: a second flush would wait for the first one in most devices, so two half-full rounds
  * take twice as long as a full one. When a round is durable its clients ask for more, if they are of the busy kind, so
  * the next one waits for as many as were answered: as long as they keep coming, and not beyond half of the time
- * that a round takes. Where that is in vain it is seldom tried.
+ * that a round takes, counted from the first look at the sockets after the answers were sent. Where that is in vain it is
+ * seldom tried.
  */
 bool rounds_may_commit(const struct rounds *r);
 

@@ -132,11 +132,15 @@ static void the_next_one_waits_for_those_who_were_answered(void **state)
 	assert_false(turn(&l, 100));
 	assert_int_equal(rounds_rest_us(&l.r), 0); /* how long it takes is not known */
 	assert_false(finish(&l));
-	/* All 50 are in it. */
+	/* All 50 are in it. Answering the 20 took longer than the medium did: some of them are back by then, and the wait for
+	 * the others begins only now. */
+	assert_int_equal(rounds_gather_us(&l.r), 0);
+	change(&l, 1);
+	assert_false(turn(&l, 2 * TAKES));
 	for (int i = 0; i < 4; i++) {
 		assert_in_range(rounds_gather_us(&l.r), 1, TAKES / 2);
 		assert_false(turn(&l, 50));
-		change(&l, 5);
+		change(&l, i < 3 ? 5 : 4);
 	}
 	assert_true(turn(&l, 50));
 	change(&l, 1);
@@ -153,6 +157,7 @@ static void nobody_waits_long_for_those_who_do_not_come(void **state)
 	assert_true(turn(&l, 0));
 	change(&l, 1);
 	assert_false(finish(&l));
+	assert_false(turn(&l, 1));
 	assert_in_range(rounds_gather_us(&l.r), 1, TAKES / 16);
 	assert_true(turn(&l, rounds_gather_us(&l.r)));
 	for (int i = 0; i < 10; i++) {
@@ -171,6 +176,7 @@ static void a_trickle_does_not_hold_a_round_open(void **state)
 	assert_true(turn(&l, 0));
 	change(&l, 1);
 	assert_false(finish(&l));
+	assert_false(turn(&l, 1));
 	do {
 		change(&l, 1);
 		waited += 50;
