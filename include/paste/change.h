@@ -60,7 +60,7 @@ struct paste_change {
  * remembered with the call; without one on either side nothing is compared.
  *
  * The same key means the same call only for the same kind of call: a put, delete or append to the same key or
- * stream, or any call with more than one change.
+ * stream, or any call with more than one change (or `whole`).
  *
  * Remembered for PASTE_RETRY_MS of the store's time, but at most the last PASTE_RETRY_KEYS and so many as
  * take 1/64 of the region in a checkpoint (24 bytes + name + key + 8 for each change + 6 for a fingerprint), yet always the last
@@ -70,6 +70,7 @@ struct paste_retry {
 	const void *key;
 	size_t length; /* 1..PASTE_RETRY_KEY_MAX, and with the key's or stream's name at most 1020 */
 	uint32_t fingerprint;
+	bool whole; /* it belongs to the call, not to a key or stream, also if the call makes one change */
 };
 
 #define PASTE_RETRY_KEY_MAX 255
@@ -88,8 +89,8 @@ struct paste_retry {
  * stream's next number. -EFBIG: a value is longer than paste_store_value_max(), or the call needs more than
  * paste_store_batch_max() bytes: for each change 24 + key + 12 for each piece of its value (a value of up to
  * 64 bytes: its bytes instead), + 10 if it expires, rounded up to 8; what paste_store_put() copies into the
- * record counts as well. -EINVAL: n is 0, a key has a wrong length or is named twice, a retry key is too
- * long, too many changes with one. -EXDEV: the region has several logs and the names live in different ones.
+ * record counts as well. -EINVAL: n is 0, a key has a wrong length or is named twice (then
+ * results[i].error is -EINVAL where it is named again), a retry key is too long, too many changes with one. -EXDEV: the region has several logs and the names live in different ones.
  * -ENOTUNIQ: the retry key stands for a call with another fingerprint (which may not be durable yet).
  * -EBADMSG: a condition asks about what damage may have hidden. -ENOSPC, -EIO, -ENOMEM, -EROFS: as for
  * paste_store_put().

@@ -32,6 +32,7 @@ struct batch {
 	uint32_t slices_n, slices_room;
 	char line[LINE_MAX_BYTES];
 	const char *why;
+	uint16_t status; /* that goes with it */
 };
 
 static bool at_end(const struct batch *b)
@@ -236,7 +237,8 @@ static int take_changes(struct service *s, struct batch *b)
 {
 	while (!at_end(b)) {
 		if (b->n == CHANGES_MAX) {
-			b->why = "the batch has too many changes";
+			b->why = "a batch has at most 4096 changes";
+			b->status = 413;
 			return -EINVAL;
 		}
 		if (b->n == b->room) {
@@ -258,8 +260,35 @@ static int take_changes(struct service *s, struct batch *b)
 		b->changes[i].key = b->names.at + (uintptr_t)b->changes[i].key;
 		b->changes[i].slices = b->changes[i].n ? b->slices + (uintptr_t)b->changes[i].slices : NULL;
 	}
-	b->why = "the batch is empty, or names a key twice, or has too many changes for an Idempotency-Key";
-	return b->n ? 0 : -EINVAL;
+	return 0;
+}
+
+static int refuse(struct batch *b, uint16_t status, const char *why)
+{
+	b->status = status;
+	b->why = why;
+	return -EINVAL;
+}
+
+/* What concerns all of it. */
+static int make(struct service *s, const struct request *r, struct batch *b, const struct paste_retry *retry)
+{
+	if (!b->n)
+		return refuse(b, 400, "the batch is empty");
+	if (r->retry_length && b->n > PASTE_RETRY_CHANGES_MAX)
+		return refuse(b, 413, "with an Idempotency-Key a batch has at most 256 changes");
+	b->results = calloc(b->n, sizeof(*b->results));
+	if (!b->results)
+		return -ENOMEM;
+	int rc = paste_store_apply(s->store, b->changes, b->n, r->retry_length ? retry : NULL, b->results);
+	if (rc == -EFBIG)
+		return refuse(b, 413, "the batch, or a value of it, is larger than the store accepts");
+	if (rc == -EXDEV)
+		return refuse(b, 400, "the names of the batch live in different logs of the region");
+	for (uint32_t i = 0; rc == -EINVAL && i < b->n; i++)
+		if (b->results[i].error)
+			b->n = i; /* the one that is told */
+	return rc == -EINVAL ? refuse(b, 400, "the batch names a key twice") : rc;
 }
 
 static void write_result(struct text *t, const struct paste_change *change, const struct paste_result *result)
@@ -301,7 +330,7 @@ static void answer_done(struct service *s, struct connection *c, const struct re
 	struct text t = {0};
 	uint64_t round = 0;
 
-	text_string(&t, b->results[0].repeated ? "{\"repeated\":true,\"results\":[" : "{\"results\":[");
+	text_string(&t, "{\"results\":[");
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->results[i].round > round)
 			round = b->results[i].round;
@@ -312,7 +341,10 @@ static void answer_done(struct service *s, struct connection *c, const struct re
 	}
 	text_string(&t, "\n]}\n");
 	service_saw_round(s, round);
-	request_answer_text(s, c, r, 200, &t, SITE(batch_waits_for_round) ? round : 0);
+	struct reply *reply =
+	    request_answer_text(s, c, r, 200, &t, SITE(batch_waits_for_round) ? round : 0);
+	if (reply)
+		reply->repeated = b->results[0].repeated;
 }
 
 static void answer_conditions(struct service *s, struct connection *c, const struct request *r,
@@ -345,7 +377,7 @@ static void answer_bad(struct service *s, struct connection *c, const struct req
 	text_string(&t, ",\"error\":\"");
 	text_string(&t, b->why);
 	text_string(&t, "\"}\n");
-	request_answer_text(s, c, r, 400, &t, 0);
+	request_answer_text(s, c, r, b->status, &t, 0);
 }
 
 static void batch_free(struct batch *b)
@@ -364,24 +396,21 @@ void batch_post(struct service *s, struct connection *c, const struct request *r
 	struct batch *b = calloc(1, sizeof(*b));
 	int rc = -ENOMEM;
 
+	retry.whole = true;
 	if (!b) {
 		request_fail(s, c, r, rc);
 		return;
 	}
 	b->body = slices;
 	b->body_n = n;
+	b->status = 400;
 	rc = take_changes(s, b);
-	if (rc == 0 && !(b->results = calloc(b->n, sizeof(*b->results))))
-		rc = -ENOMEM;
 	if (rc == 0)
-		rc = paste_store_apply(s->store, b->changes, b->n, retry.length ? &retry : NULL, b->results);
+		rc = make(s, r, b, &retry);
 	if (rc == 0) {
 		answer_done(s, c, r, b);
 	} else if (rc == -EEXIST || rc == -ENOENT || rc == -ESTALE) {
 		answer_conditions(s, c, r, b);
-	} else if (rc == -EXDEV) {
-		b->why = "the names of the batch live in different logs of the region";
-		answer_bad(s, c, r, b);
 	} else if (rc == -EINVAL) {
 		answer_bad(s, c, r, b);
 	} else {

@@ -93,7 +93,9 @@ static void answer_key(struct service *s, struct connection *c, const struct req
 	struct reply *reply;
 
 	if (r->method == HTTP_DELETE && !result->existed) {
-		request_missing(s, c, r, result->round);
+		reply = request_missing(s, c, r, result->round);
+		if (reply)
+			reply->repeated = result->repeated;
 		return;
 	}
 	reply = request_answer(s, c, r, r->method == HTTP_PUT && !result->existed ? 201 : 204,

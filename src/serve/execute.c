@@ -49,16 +49,17 @@ struct reply *request_answer(struct service *s, struct connection *c, const stru
 	return reply;
 }
 
-void request_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round)
+struct reply *request_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round)
 {
 	struct reply *reply = request_answer(s, c, r, 404, SITE(missing_waits_for_round) ? round : 0);
 
 	if (!reply)
-		return;
+		return NULL;
 	reply->body = REPLY_TEXT;
 	reply->text = r->resource == RESOURCE_KEY     ? "no such key\n"
 		      : r->resource == RESOURCE_ENTRY ? "no such entry\n"
 						      : "no such stream\n";
+	return reply;
 }
 
 static void get(struct service *s, struct connection *c, const struct request *r)
@@ -76,8 +77,8 @@ static void get(struct service *s, struct connection *c, const struct request *r
 		request_fail(s, c, r, rc);
 }
 
-void request_answer_text(struct service *s, struct connection *c, const struct request *r, uint16_t status,
-			 struct text *t, uint64_t round)
+struct reply *request_answer_text(struct service *s, struct connection *c, const struct request *r,
+				  uint16_t status, struct text *t, uint64_t round)
 {
 	struct reply *reply = t->failed ? NULL : request_answer(s, c, r, status, round);
 
@@ -85,7 +86,7 @@ void request_answer_text(struct service *s, struct connection *c, const struct r
 		free(t->at);
 		if (t->failed)
 			request_fail(s, c, r, -ENOMEM);
-		return;
+		return NULL;
 	}
 	reply->body = REPLY_BYTES;
 	reply->length = t->n;
@@ -93,6 +94,7 @@ void request_answer_text(struct service *s, struct connection *c, const struct r
 	reply->on_heap = true;
 	reply->head_only = r->method == HTTP_HEAD;
 	reply->type = "application/json";
+	return reply;
 }
 
 /* The counters follow from every change so far, so they wait for all of them. */

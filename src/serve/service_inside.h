@@ -196,9 +196,9 @@ void execute(struct service *s, struct connection *c, const struct request *r, c
 struct reply *request_answer(struct service *s, struct connection *c, const struct request *r,
 			     uint16_t status, uint64_t round);
 void request_fail(struct service *s, struct connection *c, const struct request *r, int error);
-void request_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round);
+struct reply *request_missing(struct service *s, struct connection *c, const struct request *r, uint64_t round);
 /* This text as JSON; takes it over. */
-void request_answer_text(struct service *s, struct connection *c, const struct request *r, uint16_t status,
+struct reply *request_answer_text(struct service *s, struct connection *c, const struct request *r, uint16_t status,
 			 struct text *t, uint64_t round);
 void request_failed_condition(struct service *s, struct connection *c, const struct request *r,
 			      uint64_t round);

@@ -170,8 +170,10 @@ static int judge_names(const struct batch *b)
 	if (ret == 0)
 		qsort(sorted, b->n, sizeof(*sorted), part_order);
 	for (uint32_t i = 1; ret == 0 && i < b->n; i++) {
-		if (sorted[i]->type != PASTE_APPEND && part_order(&sorted[i - 1], &sorted[i]) == 0)
-			ret = -EINVAL;
+		if (sorted[i]->type == PASTE_APPEND || part_order(&sorted[i - 1], &sorted[i]) != 0)
+			continue;
+		const struct paste_change *again = sorted[i] > sorted[i - 1] ? sorted[i] : sorted[i - 1];
+		ret = b->part[again - b->part[0].change].result->error = -EINVAL;
 	}
 	free(sorted);
 	return ret;
@@ -183,15 +185,16 @@ static int retry_name(struct batch *b)
 {
 	const struct paste_retry *retry = b->retry;
 	const struct paste_change *c = b->part[0].change;
-	size_t name = b->n == 1 ? c->key_length : 0;
 
 	if (!retry)
 		return 0;
+	bool single = b->n == 1 && !retry->whole;
+	size_t name = single ? c->key_length : 0;
 	if (retry->length < 1 || retry->length > PASTE_RETRY_KEY_MAX ||
 	    retry->length + name > RETRY_NAME_MAX || b->n > PASTE_RETRY_CHANGES_MAX)
 		return -EINVAL;
 	uint8_t *p = b->retry_name;
-	*p++ = b->n == 1 ? (uint8_t)c->type : 'B';
+	*p++ = single ? (uint8_t)c->type : 'B';
 	*p++ = (uint8_t)retry->length;
 	memcpy(p, retry->key, retry->length);
 	if (name)

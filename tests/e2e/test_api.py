@@ -365,14 +365,38 @@ class Api:
         for (name, value), result in zip(values.items(), reply['results']):
             got = self.ask(200, 'GET', f'/kv/{name}')
             self.assertEqual((got.body, got.fields['etag']), (value, f'"{result["version"]}"'))
-        again = json.loads(self.ask(200, 'POST', '/batch', body, fields=f'Idempotency-Key: {self.name}\r\n').body)
-        self.assertTrue(again['repeated'])
+        again = self.ask(200, 'POST', '/batch', body, fields=f'Idempotency-Key: {self.name}\r\n')
+        self.assertEqual((again.fields['pst-repeated'], json.loads(again.body)), ('true', reply))
         self.assertEqual(len(entries(self.ask(200, 'GET', f'/log/{self.name}').body)), 3)
+        one = [b'put %b 1\nx\n' % name for name in (b'one', b'other')]  # the key is of the call, whatever it names
+        self.ask(200, 'POST', '/batch', one[0], fields=f'Idempotency-Key: {self.name}1\r\n')
+        self.ask(422, 'POST', '/batch', one[1], fields=f'Idempotency-Key: {self.name}1\r\n')
+        self.ask(404, 'GET', '/kv/other')
         name, version = f'{self.name}1', reply['results'][1]['version']
         self.ask(204, 'PUT', f'/kv/{name}', b'other')
         failed = self.ask(412, 'POST', '/batch', f'put {self.name}2 1\nx\ndelete {name} if-match={version}\n'.encode())
         self.assertEqual([f['change'] for f in json.loads(failed.body)['failed']], [1])
         self.assertEqual(self.ask(200, 'GET', f'/kv/{self.name}2').body, values[f'{self.name}2'])
+
+    def test_batches_that_are_refused(self):
+        many = [b'put m%d 0\n\n' % n for n in range(4097)]
+        for status, body, key, change, why in (
+                (400, b'', '', 0, 'empty'),
+                (400, b'put a 0\n\nput b 0\n\ndelete %61\n', '', 2, 'twice'),
+                (413, b''.join(many), '', 4096, '4096'),
+                (413, b''.join(many[:4096]), '', 4096, 'larger'),
+                (413, b''.join(many[:257]), f'Idempotency-Key: {self.name}\r\n', 257, '256')):
+            refused = json.loads(self.ask(status, 'POST', '/batch', body, fields=key).body)
+            self.assertEqual(refused['change'], change)
+            self.assertIn(why, refused['error'])
+        self.ask(404, 'GET', '/kv/m1')
+
+    def test_what_found_nothing_is_repeated_too(self):
+        path, key = f'/kv/{self.name}', f'Idempotency-Key: {self.name}\r\n'
+        self.assertNotIn('pst-repeated', self.ask(404, 'DELETE', path, fields=key).fields)
+        self.ask(201, 'PUT', path, b'x')
+        self.assertEqual(self.ask(404, 'DELETE', path, fields=key).fields['pst-repeated'], 'true')
+        self.ask(200, 'GET', path)
 
     def test_expiry(self):
         path = f'/kv/{self.name}'

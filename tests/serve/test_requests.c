@@ -255,8 +255,7 @@ static const struct {
 	     "that it says, or no line feed behind it\"}\n" BADJ
 	     "Content-Length: 111\r\n\r\n{\"change\":0,\"error\":\"a line of the batch is not understood: "
 	     "put KEY LENGTH, delete KEY, append STREAM LENGTH\"}\n" BADJ
-	     "Content-Length: 112\r\n\r\n{\"change\":0,\"error\":\"the batch is empty, or names a key twice, "
-	     "or has too many changes for an Idempotency-Key\"}\n" BADJ
+	     "Content-Length: 42\r\n\r\n{\"change\":0,\"error\":\"the batch is empty\"}\n" BADJ
 	     "Content-Length: 54\r\n\r\n{\"change\":0,\"error\":\"a line of the batch has no end\"}\n" OK JSON
 	     "Content-Length: 47\r\n\r\n{\"results\":[\n{\"existed\":true,\"version\":\"3\"}\n]}\n" OK OCTETS
 	     "Content-Length: 1\r\nPST-TTL: 5\r\nETag: \"3\"\r\n\r\nq"},

@@ -694,7 +694,6 @@ static void hear_batch(struct http_clients *c, struct http_history *h, struct as
 {
 	const char *at = heard->body, *end = at + heard->body_length;
 
-	o->repeated = field(at, end, "{\"repeated\":true,");
 	at = field(at, end, heard->status == 200 ? "\"results\":[" : "\"failed\":[");
 	for (uint32_t i = 0; at && i < o->n && (at = memchr(at, '{', (size_t)(end - at))); i++) {
 		const char *stop = memchr(at, '}', (size_t)(end - at));

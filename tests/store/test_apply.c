@@ -272,6 +272,8 @@ static void what_makes_no_sense_is_refused(void **state)
 	add(&f, &call, PASTE_PUT, "b", 1, 100);
 	add(&f, &call, PASTE_DELETE, "a", 1, 100);
 	assert_int_equal(apply(&f, &call, NULL), -EINVAL); /* twice */
+	assert_int_equal(call.result[0].error | call.result[1].error, 0);
+	assert_int_equal(call.result[2].error, -EINVAL);
 	call.n = 2;
 	call.change[1].key_length = 0;
 	assert_int_equal(apply(&f, &call, NULL), -EINVAL);
