@@ -153,7 +153,8 @@ bool paste_buffer_renew(struct paste_region *r, uint32_t b)
 	/* Live slices are counted until their removal cannot be undone by recovery, so zero of them is enough. */
 	if (buf->users > 1 || buf->live > 0)
 		return false;
-	buf->written = 0; /* what will be received has not been written back, even if something in it once was */
+	if (SITE(renewed_unwritten))
+		buf->written = 0; /* what will be received has not been written back, even if something in it once was */
 	return true;
 }
 

@@ -10,7 +10,8 @@
 #include "region/landing.h"
 
 #define POSTED 96u
-#define LENGTH 3000u /* stays where it arrived */
+#define LENGTH 3000u
+#define SMALL 512u /* what is longer stays where it arrived, on blocks as well */
 
 static const enum sim_kind kinds[] = {SIM_ADR, SIM_FILE, SIM_SHM};
 
@@ -65,6 +66,7 @@ static void begin(struct fixture *f, struct device *d, enum sim_kind kind, uint6
 /* A life that gives the device buffers, puts values meanwhile, and dies. */
 static void live_and_die(struct fixture *f, struct device *d)
 {
+	f->s->small_max = SMALL;
 	assert_int_equal(region_landing_add(f->r, &eth0), 0);
 	for (uint32_t i = 0; i < POSTED; i++) {
 		uint32_t buffer;
@@ -90,6 +92,7 @@ static void packets_for_a_dead_life_land_in_nothing_of_the_next(void **state)
 			uint64_t first = d.seed;
 			live_and_die(&f, &d);
 			fixture_open(&f);
+			f.s->small_max = SMALL;
 			for (uint64_t i = 0; i < 120; i++) {
 				snprintf(key, sizeof(key), "%u", (unsigned)i);
 				put_text(&f, key, i, LENGTH);
