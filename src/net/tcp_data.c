@@ -6,6 +6,7 @@
  * connection may hold; if the region is short of buffers, bytes within it are refused (dropped, to be sent
  * again) and the window's edge stays where it is. It never goes back.
  */
+#include "base/site.h"
 #include "net/tcp_conn.h"
 
 /* A quarter of a buffer filled is the least that is held (tcp_hold.h), so each buffer stands for half of one.
@@ -143,7 +144,7 @@ static uint32_t trim(const struct tcp_conn *c, struct tcp_segment *s)
 {
 	uint32_t at = s->payload;
 
-	if (seq_before(s->seq, c->next)) {
+	if (seq_before(s->seq, c->next) && SITE(tcp_received_once)) {
 		uint32_t old = c->next - s->seq < s->length ? c->next - s->seq : s->length;
 		at += old;
 		s->seq += old;

@@ -246,7 +246,8 @@ int paste_buffer_alloc(struct paste_region *r, uint32_t *buffer)
 	}
 	assert(r->buffer[b].users == 0 && r->buffer[b].live == 0);
 	r->buffer[b].users = 1;
-	r->buffer[b].written = 0;
+	if (SITE(allocated_unwritten))
+		r->buffer[b].written = 0;
 	*buffer = b;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "../fuzz/need.h"
+#include "fake_stack.h"
 #include "http_world.h"
 #include "paste/list.h"
 
@@ -83,12 +84,13 @@ static void open_world(struct http_world *w, const uint8_t *image, uint8_t *left
 				.image = image,
 				.left = left,
 				.forgetful = !crashes};
-	struct service_time now = {.monotonic_us = 1, .unix_ms = 784111777000};
+	struct http_world_options options = {.now = {.monotonic_us = 1, .unix_ms = 784111777000},
+					     .take_time = take_time};
 	struct paste_error err = {""};
 	struct media *m = sim_open(&o);
 
 	NEED(m);
-	NEED(http_world_open(w, m, now, take_time, &err) == 0);
+	NEED(http_world_open(w, m, &options, &err) == 0);
 }
 
 /* Until every client has been answered and closed. */

@@ -401,7 +401,7 @@ static void send_ask(struct http_clients *c, struct http_history *h, uint32_t i)
 	c->last[i] = (int16_t)h->n;
 	c->client[i].asked[c->client[i].n++] = h->n++;
 	say_ask(&m, &c->random, h, o);
-	fake_client_sends(c->client[i].conn, m.at, m.n);
+	c->client[i].line.by->send(c->client[i].line.conn, m.at, m.n);
 }
 
 /* The same request again, from a client that never heard what came of it. */
@@ -440,7 +440,7 @@ static void end_client(struct http_clients *c, struct http_history *h, struct ht
 static void look_at_gone(struct http_clients *c, struct http_history *h, bool all)
 {
 	for (uint32_t i = c->gone_n; i-- > 0;) {
-		if (!all && !fake_client_is_reset(c->gone[i].conn) && !fake_client_is_closed(c->gone[i].conn))
+		if (!all && !c->gone[i].line.by->is_over(c->gone[i].line.conn))
 			continue;
 		end_client(c, h, &c->gone[i]);
 		c->gone[i] = c->gone[--c->gone_n];
@@ -449,10 +449,29 @@ static void look_at_gone(struct http_clients *c, struct http_history *h, bool al
 
 static void hang_up(struct http_clients *c, uint32_t i)
 {
-	fake_client_resets(c->client[i].conn);
+	c->client[i].line.by->reset(c->client[i].line.conn);
 	c->gone[c->gone_n++] = c->client[i];
 	c->client[i] = (struct http_client){0};
 	c->last[i] = -1;
+}
+
+static struct http_line connect_to(struct http_world *w)
+{
+	return (struct http_line){w->options.transport, w->options.transport->connect(w)};
+}
+
+/* Its connection ends, or it takes its replies or does not. */
+static void be_moody(struct http_clients *c, struct http_history *h, uint32_t i)
+{
+	struct http_client *client = &c->client[i];
+	struct http_line *line = &client->line;
+
+	if (line->conn && line->by->is_over(line->conn))
+		end_client(c, h, client), c->last[i] = -1;
+	if (line->conn && c->gone_n < DYING_MAX && (line->by->is_lost(line->conn) || sim_chance(&c->random, 60)))
+		hang_up(c, i);
+	if (line->conn && sim_chance(&c->random, 30))
+		line->by->takes(line->conn, sim_chance(&c->random, 2));
 }
 
 void http_clients_ask(struct http_clients *c, struct http_history *h, struct http_world *w)
@@ -461,18 +480,11 @@ void http_clients_ask(struct http_clients *c, struct http_history *h, struct htt
 	for (uint32_t i = 0; i < c->n; i++) {
 		struct http_client *client = &c->client[i];
 
-		if (client->conn &&
-		    (fake_client_is_closed(client->conn) || fake_client_is_reset(client->conn)))
-			end_client(c, h, client), c->last[i] = -1;
-		if (client->conn && c->gone_n < DYING_MAX && sim_chance(&c->random, 60))
-			hang_up(c, i);
-		if (client->conn &&
-		    sim_chance(&c->random, 30)) /* it does not take its replies, or does again */
-			fake_client_takes(client->conn, sim_chance(&c->random, 2));
+		be_moody(c, h, i);
 		if (h->n >= ASKS_DRAWN || h->ids + PARTS_MAX + 1 >= IDS_MAX)
 			continue;
-		if (!client->conn)
-			client->conn = fake_connect(w->stack);
+		if (!client->line.conn)
+			client->line = connect_to(w);
 		if (client->n == PIPELINE || !sim_chance(&c->random, client->n + 2))
 			continue;
 		struct ask *o = new_ask(h, i);
@@ -489,7 +501,7 @@ void http_clients_read_all(struct http_clients *c, struct http_history *h, struc
 	struct http_client *client = &c->client[0];
 
 	h->clock++;
-	client->conn = fake_connect(w->stack);
+	client->line = connect_to(w);
 	for (uint32_t i = 0; i < KEYS + STREAMS + 2; i++) {
 		struct ask *o = new_ask(h, 0);
 
@@ -501,9 +513,8 @@ void http_clients_read_all(struct http_clients *c, struct http_history *h, struc
 		o->part[0].name = (uint8_t)(i < KEYS ? i : i < KEYS + STREAMS ? i - KEYS : 0);
 		o->from = o->kind == ASK_ENTRIES;
 		send_ask(c, h, 0);
-		for (int n = 0; client->n && n < 1000 && !c->broken; n++) {
+		for (uint32_t n = 0; client->n && n < 1000 * w->options.transport->turns && !c->broken; n++) {
 			http_world_turn(w);
-			w->now.monotonic_us += 1000;
 			h->clock++;
 			http_clients_hear(c, h);
 		}
@@ -511,7 +522,7 @@ void http_clients_read_all(struct http_clients *c, struct http_history *h, struc
 			broken(c, &h->asks[client->asked[0]], "no answer comes");
 		h->clock++;
 	}
-	fake_client_ends(client->conn);
+	client->line.by->end(client->line.conn);
 	*client = (struct http_client){0};
 	c->last[0] = -1;
 }
@@ -779,7 +790,7 @@ static void hear_client(struct http_clients *c, struct http_history *h, uint32_t
 {
 	struct http_client *client = &c->client[i];
 	size_t n;
-	const char *got = fake_client_got(client->conn, &n);
+	const char *got = client->line.by->got(client->line.conn, &n);
 
 	while (client->n && n > client->parsed) {
 		struct ask *o = &h->asks[client->asked[0]];
@@ -805,7 +816,7 @@ static void hear_client(struct http_clients *c, struct http_history *h, uint32_t
 void http_clients_hear(struct http_clients *c, struct http_history *h)
 {
 	for (uint32_t i = 0; i < c->n; i++)
-		if (c->client[i].conn)
+		if (c->client[i].line.conn)
 			hear_client(c, h, i);
 	look_at_gone(c, h, false);
 }

@@ -15,7 +15,7 @@
 #define DYING_MAX 16
 
 struct http_client {
-	struct fake_conn *conn;
+	struct http_line line;
 	size_t parsed;           /* bytes of what it got */
 	int32_t asked[PIPELINE]; /* operations without a reply, oldest first */
 	uint32_t n;
@@ -24,7 +24,7 @@ struct http_client {
 struct http_clients {
 	struct http_client client[CLIENTS_MAX];
 	uint32_t n;
-	struct http_client gone[DYING_MAX]; /* clients that reset; the service need not know it yet */
+	struct http_client gone[DYING_MAX]; /* clients that reset, or were; the service need not know it yet */
 	uint32_t gone_n;
 	struct sim_random random;
 	int16_t last[CLIENTS_MAX]; /* operation on its connection */

@@ -204,6 +204,23 @@ static bool same_piece(uint16_t id, const struct ask *o)
 	return o->status == 206 && o->length == n && !memcmp(o->bytes, bytes + o->from, n);
 }
 
+/* The value of the key that has this version; 0: not known. */
+static uint16_t whose(const struct http_history *h, uint64_t version, uint32_t key)
+{
+	for (uint16_t i = 1; i <= h->ids; i++)
+		if (h->version[i] == version && h->key_of[i] == key)
+			return i;
+	return 0;
+}
+
+/* The version is another value's. */
+static bool is_of_another(const struct http_history *h, uint64_t version, uint32_t key, uint16_t id)
+{
+	uint16_t of = whose(h, version, key);
+
+	return of && of != id;
+}
+
 static bool step_get(const struct model *m, const struct http_history *h, const struct ask *o)
 {
 	const struct ask_part *p = &o->part[0];
@@ -211,7 +228,8 @@ static bool step_get(const struct model *m, const struct http_history *h, const 
 
 	if (!there(m, p->name))
 		return o->status == 404;
-	if (o->version && h->version[k->id] && h->version[k->id] != o->version)
+	if (o->version && (h->version[k->id] ? h->version[k->id] != o->version
+					     : is_of_another(h, o->version, p->name, k->id)))
 		return false;
 	if (!condition_holds(m, p))
 		return o->status == (p->condition == COND_VERSION ? 412 : 304);
@@ -293,7 +311,7 @@ static bool step_keys(const struct model *m, const struct http_history *h, const
 			continue;
 		if (n >= o->count || o->listed[n] != i || o->lengths[n] != value_length(id))
 			return false;
-		if (h->version[id] && o->versions[n] != h->version[id])
+		if (h->version[id] ? o->versions[n] != h->version[id] : is_of_another(h, o->versions[n], i, id))
 			return false;
 		n++;
 	}
@@ -315,14 +333,16 @@ static bool step_streams(const struct model *m, const struct ask *o)
 	return n == o->count;
 }
 
-/* `most`: of an unanswered one, how many keys it got as far as. */
+/* `most`: of an unanswered one, how many keys it got as far as; 0: there was none. */
 static bool step_delete_prefix(struct model *m, const struct ask *o, uint32_t most)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < KEYS && n < most; i++) {
+	for (uint32_t i = 0; i < KEYS && n <= most; i++) {
 		if (!has_prefix(o, i) || !there(m, i))
 			continue;
+		if (n == most)
+			return most > 0;
 		m->keys[i].id = 0;
 		n++;
 	}
@@ -372,6 +392,8 @@ struct search {
 	bool done[ASKS_MAX];
 	bool was[ASKS_MAX]; /* without an answer, but somebody saw what it did */
 	uint64_t *seen;     /* configurations that lead nowhere, by hash */
+	uint16_t shown[IDS_MAX];               /* answers that are not placed and show this value of a key */
+	uint16_t entry[STREAMS][ENTRIES_MAX]; /* values that some answer shows there */
 	uint32_t steps;
 	int32_t deepest, stuck; /* how far it came; the answer that could not be explained there */
 };
@@ -427,6 +449,38 @@ static int32_t ends_first(const struct search *s, int32_t low)
 	return first;
 }
 
+/* An answer is placed (less by one), or is not any more: the values that it shows. */
+static void count_shown(struct search *s, const struct ask *o, int more)
+{
+	if (o->open)
+		return;
+	if (o->kind == ASK_GET)
+		s->shown[o->id] = (uint16_t)(s->shown[o->id] + more);
+	for (uint32_t i = 0; o->kind == ASK_KEYS && i < o->count; i++) {
+		uint16_t *n = &s->shown[whose(s->h, o->versions[i], o->listed[i])];
+		*n = (uint16_t)(*n + more);
+	}
+}
+
+/* Each value is written once. One that is gone, or an entry that is another one, cannot be shown later on. */
+static bool hopeless(const struct search *s, const struct model *before, const struct model *m)
+{
+	for (uint32_t i = 0; i < KEYS; i++) {
+		uint16_t id = before->keys[i].id;
+
+		if (id && id != m->keys[i].id && s->shown[id])
+			return true;
+	}
+	for (uint32_t i = 0; i < STREAMS; i++) {
+		const struct model_stream *t = &m->streams[i];
+
+		for (uint32_t n = before->streams[i].next ? before->streams[i].next : 1; n < t->next; n++)
+			if (s->entry[i][n] && s->entry[i][n] != t->ids[n])
+				return true;
+	}
+	return false;
+}
+
 static bool explain(struct search *s, const struct model *m, int32_t low, int32_t depth);
 
 static bool place(struct search *s, const struct model *m, int32_t low, int32_t depth, int32_t i,
@@ -437,7 +491,9 @@ static bool place(struct search *s, const struct model *m, int32_t low, int32_t 
 	if (!step(&next, s->h, &s->h->asks[i], variant))
 		return false;
 	s->done[i] = true;
-	bool found = explain(s, &next, low, depth + 1);
+	count_shown(s, &s->h->asks[i], -1);
+	bool found = !hopeless(s, m, &next) && explain(s, &next, low, depth + 1);
+	count_shown(s, &s->h->asks[i], 1);
 	s->done[i] = false;
 	return found;
 }
@@ -510,7 +566,9 @@ static bool explain(struct search *s, const struct model *m, int32_t low, int32_
 	int32_t now = comes_now(s, m, low, end);
 	if (now >= 0) {
 		s->done[now] = true;
+		count_shown(s, &h->asks[now], -1);
 		bool found = explain(s, m, low, depth + 1);
+		count_shown(s, &h->asks[now], 1);
 		s->done[now] = false;
 		return found;
 	}
@@ -523,8 +581,8 @@ static bool explain(struct search *s, const struct model *m, int32_t low, int32_
 			if (o->open != pass || !may_come(s, i, end))
 				continue;
 			uint32_t variants = o->open && o->kind == ASK_DELETE_PREFIX ? KEYS : 1;
-			for (uint32_t v = variants; v; v--)
-				if (place(s, m, low, depth, i, v))
+			for (uint32_t v = variants + 1; v--;)
+				if ((v || variants > 1) && place(s, m, low, depth, i, v))
 					return true;
 		}
 	}
@@ -557,6 +615,22 @@ static void find_seen(struct search *s)
 	free(read);
 }
 
+static void find_shown(struct search *s)
+{
+	for (int32_t i = 0; i < s->h->n; i++) {
+		const struct ask *o = &s->h->asks[i];
+
+		count_shown(s, o, 1);
+		if (o->kind == ASK_ENTRY && o->id)
+			s->entry[o->part[0].name][o->from] = o->id;
+		for (uint32_t j = 0; o->kind == ASK_ENTRIES && j < o->count; j++)
+			s->entry[o->part[0].name][o->first_seen + j] = o->ids[j];
+		for (uint32_t j = 0; j < o->n; j++)
+			if (o->part[j].type == ASK_APPEND && o->part[j].sequence)
+				s->entry[o->part[j].name][o->part[j].sequence] = o->part[j].id;
+	}
+}
+
 const char *http_history_explain(const struct http_history *h, char *why, size_t room)
 {
 	struct search s = {.h = h, .stuck = -1};
@@ -567,6 +641,7 @@ const char *http_history_explain(const struct http_history *h, char *why, size_t
 	if (!m || !s.seen)
 		abort();
 	find_seen(&s);
+	find_shown(&s);
 	bool found = explain(&s, m, 0, 0);
 	free(m);
 	free(s.seen);
@@ -620,8 +695,8 @@ const char *ask_text(const struct ask *o, char *text, size_t room)
 		n += part_text(&o->part[i], text + n, room - n);
 	if (n + 120 < room)
 		snprintf(text + n, room - n,
-			 "%s, from %u, limit %u, retry key %u: %s %d%s, value %u, entries %u..%u, count %u",
-			 o->head ? " (head)" : "", o->from, o->limit, o->retry,
+			 "%s, prefix %d, from %u, limit %u, retry key %u: %s %d%s, value %u, entries %u..%u, count %u",
+			 o->head ? " (head)" : "", o->prefix, o->from, o->limit, o->retry,
 			 o->open ? "no reply" : "status", o->status, o->repeated ? " repeated" : "", o->id,
 			 o->first, o->next, o->count);
 	return text;

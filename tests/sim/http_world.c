@@ -14,50 +14,57 @@ void http_world_create(struct media *m, uint64_t size, uint32_t buffer_size)
 	}
 }
 
-static void visible(void *arg)
-{
-	sim_event(arg);
-}
-
-int http_world_open(struct http_world *w, struct media *m, struct service_time now, bool take_time,
+int http_world_open(struct http_world *w, struct media *m, const struct http_world_options *options,
 		    struct paste_error *err)
 {
-	*w = (struct http_world){.m = m, .now = now};
-	int rc = store_open_on(m, &w->store, err);
+	struct paste_open_options store = {.released = options->released,
+					   .released_arg = options->released_arg};
+
+	*w = (struct http_world){.options = *options, .m = m, .now = options->now};
+	int rc = store_open_with(m, &store, &w->store, err);
 
 	if (rc)
 		return rc;
 	w->region = paste_store_region(w->store);
-	w->stack = fake_stack_new(w->region);
-	fake_stack_on_send(w->stack, visible, m);
-	struct service_options options = {.stack = w->stack,
+	if (options->small_max)
+		w->store->small_max = options->small_max;
+	if (!w->options.transport)
+		w->options.transport = &http_fake;
+	w->options.transport->open(w);
+	struct service_options service = {.stack = w->stack,
 					  .store = w->store,
 					  .rounds = &w->rounds,
 					  .max_body = 20000,
 					  .idle_us = SERVICE_NEVER,
 					  .request_us = SERVICE_NEVER};
-	if (rounds_init(&w->rounds, w->store, err) || service_open(&options, &w->service, err))
+	if (rounds_init(&w->rounds, w->store, err) || service_open(&service, &w->service, err))
 		abort();
-	w->rounds.take_time = take_time;
+	w->rounds.take_time = options->take_time;
 	return 0;
 }
 
 int http_world_turn(struct http_world *w)
 {
 	struct paste_event events[64];
+
+	w->options.transport->pass(w);
 	int n = paste_stack_poll(w->stack, events, 64, 0);
 	int rc = service_turn(w->service, w->now, events, n);
 
-	if (rc < 0)
-		w->error = rc;
-	else
-		paste_store_maintain(w->store, n == 0);
+	int upkeep = rc < 0 ? 0 : paste_store_maintain(w->store, n == 0);
+	if (rc < 0 || upkeep < 0)
+		w->error = rc < 0 ? rc : upkeep;
 	return n ? n : rc > 0;
 }
 
-void http_world_crash(struct http_world *w)
+uint32_t http_world_crash(struct http_world *w)
 {
+	uint32_t held = 0;
+
 	service_close(w->service);
-	fake_stack_free(w->stack);
+	w->options.transport->close(w);
+	for (uint32_t b = 0; b < w->region->buffers; b++)
+		held += w->region->buffer[b].users > 0;
 	store_abandon(w->store);
+	return held;
 }

@@ -36,9 +36,9 @@ static void print_frames(const struct run_frame *frame)
 static void print_again(const struct run *run)
 {
 	print_frames(run->frame);
-	fprintf(stderr, "again: %s --kind %s --logs %u --seed %llu %s\n", run->options.program,
-		sim_kind_name(run->options.kind), run->options.logs, (unsigned long long)run->seed,
-		run_focus_options[run->options.focus]);
+	fprintf(stderr, "again: %s%s --kind %s --logs %u --seed %llu %s\n", run->options.program,
+		run->options.more ? run->options.more : "", sim_kind_name(run->options.kind),
+		run->options.logs, (unsigned long long)run->seed, run_focus_options[run->options.focus]);
 }
 
 void run_broken(struct run *run, const char *format, ...)

@@ -23,6 +23,7 @@ struct run_options {
 	enum sim_kind kind;
 	uint32_t logs;
 	enum run_focus focus;
+	const char *more; /* of the replay command; or NULL */
 	volatile uint64_t *progress; /* one more with each image, so that others notice a hang; or NULL */
 };
 

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_http_crash [--kind K] [--seed S | --from S] [--seeds N]
+ * test_http_crash [--tcp] [--kind K] [--seed S | --from S] [--seeds N]
  *
  * The whole service over a real store on a simulated medium: concurrent clients ask for everything that it
  * has, it crashes at random events (a reply that leaves is one), and whatever the medium may hold then is
  * opened and read. Everything that clients ever saw, before and after, must have an order that explains it
  * (http_history.h). The next generation of clients works on one of the images, repeats requests whose outcome
  * nobody knows, and crashes again; three generations.
+ *
+ * With --tcp the clients reach it over our own TCP and a bad wire (http_tcp.h): the segment of a reply that
+ * leaves is the event, packets arrive as device writes, and after a crash the device goes on writing into what
+ * stood in its ring until the next life has it stopped (http_late.h). Else through memory (http_fake.c).
  *
  * Built with -DPASTE_MUTATE, PASTE_MUTANT names a site to break. SIM_SEEDS overrides the number of seeds.
  */
@@ -19,10 +23,13 @@
 
 #include "base/site.h"
 #include "http_clients.h"
+#include "http_late.h"
+#include "fake_stack.h"
 #include "run.h"
 
 #define GENERATIONS 3
 #define IMAGES_MAX 12
+#define SMALL 512
 
 #ifdef PASTE_MUTATE
 __attribute__((constructor)) static void choose_mutant(void)
@@ -35,6 +42,9 @@ __attribute__((constructor)) static void choose_mutant(void)
 
 struct coverage {
 	struct http_coverage http;
+	bool over_tcp;
+	struct http_tcp_coverage tcp;
+	uint64_t asked_devices;
 	uint64_t lives[GENERATIONS + 1], images, points, in_recovery, failed_media;
 };
 
@@ -46,14 +56,23 @@ struct life {
 	struct http_clients clients;
 	struct http_history *history;
 	uint32_t generation, images_left, descents_left, gap;
-	uint64_t events, next_point;
+	uint64_t events, next_point, seed;
 	bool recovering, take_time;
+	struct http_late device; /* of the life before, when it died */
 	bool torn; /* the image that is being recovered may have a torn copy of the superblock */
 	struct sim_random random;
 };
 
-static void live(struct run *run, struct coverage *coverage, uint32_t generation, const uint8_t *image,
-		 const struct http_history *history, const struct http_clients *clients, bool torn);
+/* What a life leaves: an image, what was seen, who asked for what, and a device that goes on. */
+struct legacy {
+	const uint8_t *image;
+	const struct http_history *history;
+	const struct http_clients *clients;
+	const struct http_late *device;
+	bool torn;
+};
+
+static void live(struct run *run, struct coverage *coverage, uint32_t generation, const struct legacy *legacy);
 
 static void damaged(void *arg, const struct paste_damage *damage)
 {
@@ -76,33 +95,39 @@ static void explain(struct run *run, const struct http_history *h, const struct 
 }
 
 /* Read all that the image holds, as a client; it must fit to what was seen before. h is a copy. */
-static void examine(struct run *run, const uint8_t *image, struct http_history *h, bool torn)
+static void examine(struct run *run, const struct legacy *legacy, struct http_history *h)
 {
 	struct sim_options o = {.kind = run->options.kind,
 				.size = run->size,
-				.image = image,
+				.image = legacy->image,
 				.memory = run_block(run),
 				.forgetful = true};
 	struct media *m = sim_open(&o);
 	struct http_world w;
 	struct http_clients reader = {0};
 	struct paste_error err = {""};
-	struct service_time now = {.monotonic_us = 1, .unix_ms = (int64_t)h->now};
+	struct http_late device = *legacy->device;
+	struct http_world_options options = {.now = {.monotonic_us = 1, .unix_ms = (int64_t)h->now},
+					     .released = http_late_released,
+					     .released_arg = &device};
 
 	if (!m)
 		abort();
-	if (http_world_open(&w, m, now, false, &err))
+	device.m = m;
+	if (http_world_open(&w, m, &options, &err))
 		run_broken(run, "opening fails: %s", err.text);
+	http_late_writes(&device);
 	http_clients_begin(&reader, run->random, 1);
 	http_clients_read_all(&reader, h, &w);
 	explain(run, h, &reader);
-	if (!torn && paste_store_check(w.store, damaged, run))
+	if (!legacy->torn && paste_store_check(w.store, damaged, run))
 		run_broken(run, "check finds something");
 	http_world_crash(&w);
 	run_block_put(run, o.memory);
 }
 
-static void crash_point(struct life *life, struct sim_crash *c, enum sim_event event)
+static void crash_point(struct life *life, struct sim_crash *c, enum sim_event event,
+			const struct http_late *device)
 {
 	struct run *run = life->run;
 	struct sim_image images[IMAGES_MAX];
@@ -113,13 +138,14 @@ static void crash_point(struct life *life, struct sim_crash *c, enum sim_event e
 	uint8_t *image = run_block(run);
 	struct http_history *seen = malloc(sizeof(*seen)), *after = malloc(sizeof(*after));
 	struct http_clients *clients = malloc(sizeof(*clients));
-	bool torn = life->torn || sim_crash_touches(c, 0, SUPERBLOCK_SIZE) ||
-		    sim_crash_touches(c, SUPERBLOCK_B_OFFSET, SUPERBLOCK_SIZE);
+	struct legacy legacy = {.image = image, .history = seen, .clients = clients, .device = device};
 	struct run_frame at, which;
 	char text[120];
 
 	if (!seen || !after || !clients)
 		abort();
+	legacy.torn = life->torn || sim_crash_touches(c, 0, SUPERBLOCK_SIZE) ||
+		      sim_crash_touches(c, SUPERBLOCK_B_OFFSET, SUPERBLOCK_SIZE);
 	/* What has left by now was heard; what has not will never be answered. */
 	*seen = *life->history;
 	*clients = life->clients;
@@ -135,11 +161,11 @@ static void crash_point(struct life *life, struct sim_crash *c, enum sim_event e
 		run_enter(run, &which, "image %u of %u: %s", i, n,
 			  sim_image_text(c, &images[i], text, sizeof(text)));
 		*after = *seen;
-		examine(run, image, after, torn);
+		examine(run, &legacy, after);
 		life->coverage->images++;
 		if (has_heir && i == heir) {
 			life->descents_left--;
-			live(run, life->coverage, life->generation + 1, image, seen, clients, torn);
+			live(run, life->coverage, life->generation + 1, &legacy);
 		}
 		run_leave(run, &which);
 	}
@@ -158,9 +184,13 @@ static void on_event(void *arg, struct media *m, enum sim_event event)
 	if (++life->events < life->next_point || life->images_left == 0)
 		return;
 	life->next_point = life->events + sim_between(&life->random, 1, life->gap);
+	struct http_late device = life->device;
+	http_late_begin(&device, life->world.net ? &life->world : NULL, &life->random);
+	http_late_hold(&device, m);
 	struct sim_crash *c = sim_crash_begin(m);
-	crash_point(life, c, event);
+	crash_point(life, c, event, &device);
 	sim_crash_end(c);
+	sim_device_release(m, 0, m->length, false);
 }
 
 static void pass_time(struct life *life, uint64_t ms)
@@ -182,11 +212,13 @@ static void step(struct life *life)
 
 	if (sim_chance(&life->random, 25) && h->n < ASKS_MAX - 120)
 		pass_time(life, sim_between(&life->random, 200, 2500));
-	life->world.now.monotonic_us += 1000;
 	http_clients_ask(&life->clients, h, &life->world);
-	http_world_turn(&life->world);
-	h->clock++;
-	http_clients_hear(&life->clients, h);
+	http_late_writes(&life->device);
+	for (uint32_t i = 0; i < life->world.options.transport->turns; i++) {
+		http_world_turn(&life->world);
+		h->clock++;
+		http_clients_hear(&life->clients, h);
+	}
 	if (life->clients.broken)
 		run_broken(life->run, "%s", life->clients.broken);
 }
@@ -194,9 +226,12 @@ static void step(struct life *life)
 static void works(struct life *life, uint32_t steps)
 {
 	uint32_t pieces[] = {0, 7, 100, 1000};
+	uint32_t piece = pieces[sim_below(&life->random, 4)], offset = (uint32_t)sim_below(&life->random, 200);
 
-	fake_stack_set_piece(life->world.stack, pieces[sim_below(&life->random, 4)]);
-	fake_stack_set_offset(life->world.stack, (uint32_t)sim_below(&life->random, 200));
+	if (life->world.options.transport == &http_fake) {
+		fake_stack_set_piece(life->world.stack, piece);
+		fake_stack_set_offset(life->world.stack, offset);
+	}
 	for (uint32_t i = 0; i < steps && !life->world.error; i++)
 		step(life);
 	for (int i = 0; i < 5; i++) /* a failed medium answers, too */
@@ -220,18 +255,42 @@ static void draw(struct life *life, uint32_t *steps)
 static void open_world(struct life *life)
 {
 	struct paste_error err = {""};
-	struct service_time now = {.monotonic_us = 1000000, .unix_ms = (int64_t)life->history->now};
+	struct http_world_options options = {
+	    .now = {.monotonic_us = 1000000, .unix_ms = (int64_t)life->history->now},
+	    .take_time = life->take_time,
+	    .transport = life->coverage->over_tcp ? &http_tcp : &http_fake,
+	    .seed = life->seed,
+	    .small_max = life->coverage->over_tcp && life->seed % 2 ? SMALL : 0,
+	    .released = http_late_released,
+	    .released_arg = &life->device,
+	};
 
+	life->device.m = life->m;
 	life->recovering = true;
 	sim_set_hook(life->m, on_event, life);
-	if (http_world_open(&life->world, life->m, now, life->take_time, &err))
+	if (http_world_open(&life->world, life->m, &options, &err))
 		run_broken(life->run, "opening fails: %s", err.text);
 	sim_set_hook(life->m, NULL, NULL);
 	life->recovering = life->torn = false; /* opening has written both */
 }
 
-static void live(struct run *run, struct coverage *coverage, uint32_t generation, const uint8_t *image,
-		 const struct http_history *history, const struct http_clients *clients, bool torn)
+/* In the end what left arrives, and nobody holds a buffer for good. */
+static void end(struct life *life)
+{
+	struct coverage *c = life->coverage;
+
+	if (c->over_tcp) {
+		http_tcp_count(&life->world, &c->tcp);
+		if (!http_tcp_arrives(&life->world))
+			run_broken(life->run, "what the service sent never arrives");
+		c->asked_devices += life->device.n && life->device.stopped;
+	}
+	uint32_t held = http_world_crash(&life->world);
+	if (held)
+		run_broken(life->run, "%u buffers are lost", held);
+}
+
+static void live(struct run *run, struct coverage *coverage, uint32_t generation, const struct legacy *legacy)
 {
 	struct life *life = calloc(1, sizeof(*life));
 	struct http_history *h = calloc(1, sizeof(*h));
@@ -239,26 +298,28 @@ static void live(struct run *run, struct coverage *coverage, uint32_t generation
 				.size = run->size,
 				.seed = sim_draw(&run->random),
 				.memory = run_block(run),
-				.image = image,
+				.image = legacy ? legacy->image : NULL,
 				.evict = sim_chance(&run->random, 2)};
 	struct run_frame frame;
 	uint32_t steps;
 
 	if (!life || !h)
 		abort();
-	memset(o.memory, 0, image ? 0 : run->size);
+	memset(o.memory, 0, legacy ? 0 : run->size);
 	life->m = sim_open(&o);
 	life->run = run;
 	life->coverage = coverage;
 	life->generation = generation;
-	life->torn = torn;
 	life->history = h;
 	life->random = sim_split(&run->random);
+	life->seed = coverage->over_tcp ? sim_draw(&run->random) : 0;
 	draw(life, &steps);
 	run_enter(run, &frame, "generation %u", generation);
-	if (history) {
-		*h = *history;
-		life->clients = *clients;
+	if (legacy) {
+		*h = *legacy->history;
+		life->clients = *legacy->clients;
+		life->device = *legacy->device;
+		life->torn = legacy->torn;
 	} else {
 		http_world_create(life->m, run->size, run->buffer_size);
 		h->now = 1700000000000;
@@ -266,8 +327,8 @@ static void live(struct run *run, struct coverage *coverage, uint32_t generation
 	http_clients_begin(&life->clients, sim_split(&run->random),
 			   (uint32_t)sim_between(&life->random, 2, CLIENTS_MAX));
 	open_world(life);
-	pass_time(life, history && sim_chance(&life->random, 2) ? sim_below(&life->random, 2000) : 0);
-	if (history && sim_chance(&life->random, 2))
+	pass_time(life, legacy && sim_chance(&life->random, 2) ? sim_below(&life->random, 2000) : 0);
+	if (legacy && sim_chance(&life->random, 2))
 		http_clients_read_all(&life->clients, h, &life->world);
 	/* Whatever the others draw, a few seeds come by a failing medium. */
 	if (generation == 1 && run->seed % 8 == 3)
@@ -278,7 +339,7 @@ static void live(struct run *run, struct coverage *coverage, uint32_t generation
 	http_clients_end(&life->clients, h);
 	explain(run, h, &life->clients);
 	http_coverage_add(&coverage->http, h);
-	http_world_crash(&life->world);
+	end(life);
 	coverage->lives[generation]++;
 	run_leave(run, &frame);
 	run_block_put(run, o.memory);
@@ -293,18 +354,63 @@ static void run_seed(const struct run_options *options, uint64_t seed, struct co
 	run.random = sim_random(seed * SIM_KINDS + options->kind);
 	run.buffer_size = options->kind == SIM_FILE || sim_chance(&run.random, 4) ? 4096 : 2048;
 	run_watch(&run);
-	live(&run, coverage, 1, NULL, NULL, NULL, false);
+	live(&run, coverage, 1, NULL);
 	run_watch(NULL);
 	run_end(&run);
+}
+
+struct reached {
+	const char *what;
+	uint64_t n;
+};
+
+/* A few seeds, as in a replay, need not come by everything. */
+static int tell(const struct reached *reached, size_t count, uint64_t seeds)
+{
+	int missing = 0;
+
+	for (size_t i = 0; i < count; i++)
+		printf(" %s %llu,", reached[i].what, (unsigned long long)reached[i].n);
+	for (size_t i = 0; seeds >= 8 && i < count; i++) {
+		if (reached[i].n)
+			continue;
+		printf("\nNOT REACHED: %s\n", reached[i].what);
+		missing = 1;
+	}
+	return missing;
+}
+
+static int report_tcp(const struct coverage *coverage, uint64_t seeds)
+{
+	const struct http_tcp_coverage *c = &coverage->tcp;
+	const struct reached reached[] = {
+	    {"segments", c->segments},
+	    {"retransmitted", c->retransmitted},
+	    {"by the clients", c->peers_retransmitted},
+	    {"timeouts", c->timeouts},
+	    {"fast recoveries", c->recoveries},
+	    {"beyond a gap", c->early},
+	    {"copied together", c->copied},
+	    {"refused", c->refused},
+	    {"resets", c->resets},
+	    {"closed windows", c->closed_windows},
+	    {"packets lost", c->lost},
+	    {"doubled", c->duplicated},
+	    {"reordered", c->reordered},
+	    {"damaged", c->corrupted},
+	    {"cut anew", c->recut},
+	    {"overlapping", c->overlaps},
+	    {"with other bytes", c->lies},
+	    {"devices of dead lives", coverage->asked_devices},
+	};
+
+	return coverage->over_tcp ? tell(reached, sizeof(reached) / sizeof(reached[0]), seeds) : 0;
 }
 
 static int report(const struct run_options *o, uint64_t seeds, const struct coverage *c, double took)
 {
 	const struct http_coverage *h = &c->http;
-	const struct {
-		const char *what;
-		uint64_t n;
-	} reached[] = {
+	const struct reached reached[] = {
 	    {"second generations", c->lives[2]},
 	    {"third generations", c->lives[3]},
 	    {"crash points", c->points},
@@ -331,19 +437,12 @@ static int report(const struct run_options *o, uint64_t seeds, const struct cove
 	    {"repeated", h->repeated},
 	    {"failed media", c->failed_media},
 	};
-	int missing = 0;
 
-	printf("%s: %llu seeds in %.1f s;", sim_kind_name(o->kind), (unsigned long long)seeds, took);
-	for (size_t i = 0; i < sizeof(reached) / sizeof(reached[0]); i++)
-		printf(" %s %llu,", reached[i].what, (unsigned long long)reached[i].n);
+	printf("%s%s: %llu seeds in %.1f s;", sim_kind_name(o->kind), c->over_tcp ? " over TCP" : "",
+	       (unsigned long long)seeds, took);
+	int missing = tell(reached, sizeof(reached) / sizeof(reached[0]), seeds);
+	missing |= report_tcp(c, seeds);
 	printf(" refused %llu\n", (unsigned long long)h->refused);
-	/* A few seeds, as in a replay, need not come by everything. */
-	for (size_t i = 0; seeds >= 8 && i < sizeof(reached) / sizeof(reached[0]); i++) {
-		if (reached[i].n)
-			continue;
-		printf("NOT REACHED: %s\n", reached[i].what);
-		missing = 1;
-	}
 	return missing;
 }
 
@@ -366,9 +465,15 @@ int main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, 512 << 20);
 	if (environment)
 		seeds = strtoull(environment, NULL, 0);
-	for (int i = 1; i + 1 < argc; i += 2) {
-		const char *value = argv[i + 1];
+	for (int i = 1; i < argc; i += 2) {
+		const char *value = i + 1 < argc ? argv[i + 1] : "";
 
+		if (strcmp(argv[i], "--tcp") == 0) {
+			coverage.over_tcp = true;
+			o.more = " --tcp";
+			i--;
+			continue;
+		}
 		if (strcmp(argv[i], "--kind") == 0 && sim_kind_parse(value, &o.kind) == 0)
 			continue;
 		if (strcmp(argv[i], "--seed") == 0)
