@@ -77,6 +77,8 @@ struct paste_port_info {
 	uint32_t queues;        /* of receive and of transmit rings */
 	uint32_t mtu;           /* bytes of an IP packet; 0: unlimited */
 	uint32_t fragments;     /* slots a packet may have, 1: no scatter-gather */
+	uint32_t gather_bytes;  /* a payload elsewhere of up to so many bytes is sent faster copied behind its headers
+				   than as a fragment of its own, as bench/transmit.c measures it: what transports do */
 	bool transmit_checksum; /* PASTE_SLOT_CHECKSUM works */
 	uint8_t mac[6];
 	uint32_t headroom;      /* free bytes before a received packet in its buffer */

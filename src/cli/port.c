@@ -61,6 +61,10 @@ static void print_table(const struct port_judgement *j)
 	cli_row("zero-copy", "%s", yes(i->features_known, i->zero_copy));
 	cli_row("fragments",
 		j->fragments ? "a packet may lie in several buffers" : "a packet lies in one buffer");
+	cli_row("payloads", "%s",
+		!strcmp(j->mode, "zero-copy")
+		    ? "sent from where they are, as fragments, where there are fragments; short ones copied"
+		    : "copied behind their headers into one frame: faster where the kernel copies each fragment");
 	cli_row("checksums", "the interface's: receive %s, transmit %s; for a port: transmit %s",
 		i->receive_checksum ? "on" : "off", i->transmit_checksum ? "on" : "off",
 		j->checksum ? "on request" : "not");

@@ -54,6 +54,7 @@ static void port_json(struct json *j, struct paste_port *p)
 	json_string(j, "mode", p->info.mode);
 	json_unsigned(j, "queues", p->info.queues);
 	json_unsigned(j, "fragments", p->info.fragments);
+	json_unsigned(j, "gather_bytes", p->info.gather_bytes);
 	json_bool(j, "transmit_checksum", p->info.transmit_checksum);
 	json_list(j, "rings");
 	for (uint32_t q = 0; q < p->info.queues; q++) {
@@ -75,6 +76,12 @@ static void port_text(FILE *out, struct paste_port *p)
 {
 	fprintf(out, "%-14s  %s, %" PRIu32 " queue%s, obtained: %s\n", "in use", p->info.name, p->info.queues,
 		p->info.queues == 1 ? "" : "s", p->info.mode);
+	if (p->info.gather_bytes == UINT32_MAX || p->info.fragments < 2)
+		fprintf(out, "%-14s  payloads are copied behind their headers\n", "");
+	else
+		fprintf(out,
+			"%-14s  payloads of more than %" PRIu32 " bytes leave as fragments, from where they are\n", "",
+			p->info.gather_bytes);
 	for (uint32_t q = 0; q < p->info.queues; q++) {
 		struct queue_counters c;
 		char name[24];

@@ -41,7 +41,7 @@ static void choose_options(struct tcp *t, const struct paste_tcp_options *given)
 	o->delayed_ack_us = o->delayed_ack_us ? o->delayed_ack_us : 40000;
 	o->user_timeout_us = o->user_timeout_us ? o->user_timeout_us : 120000000;
 	o->linger_us = o->linger_us ? o->linger_us : 10000000;
-	o->gather_bytes = o->gather_bytes ? o->gather_bytes : 256;
+	o->gather_bytes = o->gather_bytes ? o->gather_bytes : given->port->info.gather_bytes;
 	o->first_port = o->first_port ? o->first_port : 49152;
 	o->last_port = o->last_port >= o->first_port ? o->last_port : UINT16_MAX;
 	o->clock = o->clock ? o->clock : monotonic_us;

@@ -260,6 +260,7 @@ int wire_port_open(struct wire *w, const struct wire_port_options *options, stru
 	    .queues = 1,
 	    .mtu = options->up.mtu ? options->up.mtu : WIRE_FRAME_MAX - 22,
 	    .fragments = fragments < slots ? fragments : slots,
+	    .gather_bytes = PORT_GATHER_BYTES,
 	    .transmit_checksum = options->checksum,
 	    .mac = {2, 'w', 'i', 'r', 'e', (uint8_t)p->number},
 	    .headroom = headroom,

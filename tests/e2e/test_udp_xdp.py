@@ -156,6 +156,7 @@ class UdpXdp(PairTest):
             port, = said['in_use']
             self.assertEqual((port['interface'], port['queues'], len(port['rings'])), (HERE, 2, 2))
             self.assertIn(port['mode'], ('copy', 'generic'))
+            self.assertEqual(port['gather_bytes'], 0xffffffff)  # where the kernel copies, one frame is faster
             for way in ('receive', 'transmit'):
                 self.assertEqual(sum(ring[way]['packets'] for ring in port['rings']), 10)
             self.assertEqual(sum(ring['kernel']['steered'] for ring in port['rings']), 10)
@@ -164,6 +165,8 @@ class UdpXdp(PairTest):
             text = run(PST, 'port', HERE, '--region', region).stdout
             self.assertIn(f'{HERE}, 2 queues, obtained: {port["mode"]}', text)
             self.assertIn('queue 1', text)
+            self.assertEqual(text.count('payloads are copied behind their headers'), 1)
+            self.assertIn('copied behind their headers into one frame', text)
             self.assertEqual(service.end(), 0)
         self.assertNotIn('in use', run(PST, 'port', HERE, '--region', region).stdout)
 
