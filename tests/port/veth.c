@@ -143,17 +143,21 @@ int veth_packet_socket(const struct veth *v, int ns, const char *ifname, uint16_
 	return fd;
 }
 
-void veth_plain_offloads(const struct veth *v, int ns, const char *ifname)
+void veth_turn_off(const struct veth *v, int ns, const char *ifname, uint32_t command)
 {
-	static const uint32_t commands[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO};
+	struct ethtool_value off = {.cmd = command};
+	struct ifreq request = {.ifr_data = (void *)&off};
 	int fd = veth_socket(v, ns, AF_INET, SOCK_DGRAM, 0);
 
-	for (unsigned i = 0; i < 3; i++) {
-		struct ethtool_value off = {.cmd = commands[i]};
-		struct ifreq request = {.ifr_data = (void *)&off};
-		strcpy(request.ifr_name, ifname);
-		if (ioctl(fd, SIOCETHTOOL, &request) < 0)
-			die("turn off offloads");
-	}
+	strcpy(request.ifr_name, ifname);
+	if (ioctl(fd, SIOCETHTOOL, &request) < 0)
+		die("turn off offloads");
 	close(fd);
+}
+
+void veth_plain_offloads(const struct veth *v, int ns, const char *ifname)
+{
+	veth_turn_off(v, ns, ifname, ETHTOOL_STXCSUM);
+	veth_turn_off(v, ns, ifname, ETHTOOL_STSO);
+	veth_turn_off(v, ns, ifname, ETHTOOL_SGSO);
 }

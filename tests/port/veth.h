@@ -44,6 +44,9 @@ int veth_socket(const struct veth *v, int ns, int domain, int type, int protocol
 /* An AF_PACKET socket on the interface of that namespace, for frames of `type` (host byte order; 3: all). */
 int veth_packet_socket(const struct veth *v, int ns, const char *ifname, uint16_t type);
 
+/* One offload, by its command (ETHTOOL_STSO, ...). */
+void veth_turn_off(const struct veth *v, int ns, const char *ifname, uint32_t command);
+
 /* The peer's kernel sends no large segments and computes checksums itself. */
 void veth_plain_offloads(const struct veth *v, int ns, const char *ifname);
 
