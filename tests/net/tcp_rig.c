@@ -122,8 +122,8 @@ static struct rig_stream *accepted(struct rig *r, struct paste_conn *c)
 	paste_conn_peer(c, peer, sizeof(peer));
 	for (uint32_t i = 0; i < r->o.flows; i++) {
 		struct paste_conn_info info;
-		if (!r->stream[RIG_CLIENT][i].conn)
-			continue;
+		if (!r->stream[RIG_CLIENT][i].conn || r->stream[RIG_CLIENT][i].closed)
+			continue; /* the stack may have another connection there by now */
 		assert_int_equal(paste_conn_info(r->stream[RIG_CLIENT][i].conn, &info), 0);
 		if (strcmp(info.local, peer) == 0) {
 			r->accepted++;
