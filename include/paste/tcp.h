@@ -62,6 +62,7 @@ int paste_tcp_open(struct paste_region *region, const struct paste_tcp_options *
 struct paste_tcp_stats {
 	uint64_t segments_received, segments_sent;
 	uint64_t retransmitted, timeouts, fast_recoveries;
+	uint64_t tail_probes;    /* when nothing came for two round trips (RFC 8985, section 7) */
 	uint64_t early;          /* segments beyond a gap, held */
 	uint64_t refused_room;   /* segments whose bytes were not taken for want of buffers */
 	uint64_t challenge_acks; /* RFC 5961 */

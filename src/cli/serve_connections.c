@@ -64,6 +64,7 @@ static void write_tcp(struct json *j, const struct paste_stack *stack)
 	json_unsigned(j, "retransmitted", s.retransmitted);
 	json_unsigned(j, "timeouts", s.timeouts);
 	json_unsigned(j, "fast_recoveries", s.fast_recoveries);
+	json_unsigned(j, "tail_probes", s.tail_probes);
 	json_unsigned(j, "early", s.early);
 	json_unsigned(j, "refused_room", s.refused_room);
 	json_unsigned(j, "challenge_acks", s.challenge_acks);

@@ -70,6 +70,11 @@ static void control_congestion(struct tcp_conn *c, enum tcp_loss_event event, ui
 		t->counters.fast_recoveries++;
 		c->cc.ops->lost(&c->cc, c->mss, flight, t->now);
 		break;
+	case LOSS_AGAIN:
+		/* What is reported is not under way, though FlightSize counts it. */
+		if (c->cc.window > 2u * c->mss)
+			c->cc.ops->lost(&c->cc, c->mss, flight < c->cc.window ? flight : c->cc.window, t->now);
+		break;
 	case LOSS_LEFT:
 		c->cc.ops->recovered(&c->cc, c->mss, flight);
 		break;
@@ -107,9 +112,21 @@ static bool is_duplicate(const struct tcp_conn *c, const struct tcp_segment *s)
 /* RFC 6298, (5.2) and (5.3) */
 static void restart_timer(struct tcp_conn *c)
 {
-	uint64_t rto = tcp_rtt_timeout(&c->rtt, c->backoff);
+	if (c->una == c->nxt)
+		tcp_timer_send(c, TCP_NEVER);
+	else
+		tcp_timer_retransmit(c);
+}
 
-	tcp_timer_send(c, c->una == c->nxt ? TCP_NEVER : c->tcp->now + rto);
+/* RFC 8985, section 7.4: what was sent once more as a probe has arrived. If it was the probe that arrived, it was lost
+ * before, and nobody else has noticed. A timestamp tells; without it that is what is assumed. */
+static void judge_tail(struct tcp_conn *c, const struct tcp_segment *s)
+{
+	if (!c->tail_again || seq_before(s->ack, c->tail_end))
+		return;
+	c->tail_again = false;
+	if (c->loss.state == LOSS_OPEN && (!c->timestamps || seq_upto(c->tail_ts, s->ts_echo)))
+		c->cc.ops->lost(&c->cc, c->mss, c->nxt - c->una, c->tcp->now);
 }
 
 bool tcp_ack_receive(struct tcp_conn *c, const struct tcp_segment *s)
@@ -130,19 +147,24 @@ bool tcp_ack_receive(struct tcp_conn *c, const struct tcp_segment *s)
 	a.duplicate = is_duplicate(c, s);
 	if (a.acked > 0) {
 		sample(c, s);
+		judge_tail(c, s);
 		release(c, s->ack);
 		c->backoff = 0;
 		c->progress_at = c->tcp->now;
 	}
 	a.news = receive_sack(c, s);
+	if (a.acked > 0 || a.news > 0)
+		c->probed = false;
 	a.una = c->una;
 	/* With reports only news counts as a duplicate (RFC 6675, section 2). */
 	if (c->loss.board && c->loss.board->n > 0)
 		a.duplicate = false;
 	if (a.acked > 0 || a.duplicate || a.news > 0)
 		control_congestion(c, tcp_loss_on_ack(&c->loss, &a), a.acked);
-	if (a.acked > 0 && c->state != TCP_TIME_WAIT)
+	if (c->state != TCP_TIME_WAIT && (a.acked > 0 || (a.news > 0 && c->waits == TCP_WAITS_PROBE)))
 		restart_timer(c);
+	if (tcp_loss_doubtful(&c->loss) && c->una != c->nxt)
+		tcp_timer_doubt(c);
 	tcp_ack_window(c, s);
 	if (a.acked > 0 && tcp_conn_fin_sent(c) && c->una == c->nxt)
 		our_fin_acked(c);

@@ -74,6 +74,13 @@ enum tcp_due { /* events that are to be told, in this order */
 
 enum tcp_ack_due { TCP_ACK_NONE, TCP_ACK_SOON, TCP_ACK_NOW };
 
+/* What send_at is for while something is unacknowledged. */
+enum tcp_waits {
+	TCP_WAITS_TIMEOUT,
+	TCP_WAITS_PROBE, /* nothing has come for two round trips */
+	TCP_WAITS_DOUBT, /* something beyond the first unacknowledged bytes was reported a quarter of one ago */
+};
+
 struct tcp;
 
 /* In the order in which a segment in order and its acknowledgment touch it: the first four lines of the
@@ -112,9 +119,13 @@ struct tcp_conn {
 	bool full : 1;      /* counted in tcp.full_n */
 	bool delivered : 1; /* counted in tcp.delivered_n */
 	bool fin_early : 1; /* the peer's FIN came before bytes that precede it; it is fin_seq */
+	uint8_t waits : 2;  /* enum tcp_waits */
+	bool probed : 1;    /* since the peer last acknowledged or reported something */
+	bool tail_again : 1; /* the probe was something that had been sent before */
 	uint8_t scales;     /* window scales, of what we send to (low half) and of what we receive */
 	uint16_t mss;       /* bytes of payload a segment, options deducted */
 	uint16_t peer_mss;  /* of what it sends, for delaying acknowledgments */
+	uint32_t tail_end;  /* tail_again: where the probe ended */
 	/* line 1: send sequence space, and what an acknowledgment needs */
 	_Alignas(64) uint32_t una; /* SND.UNA */
 	uint32_t nxt;              /* SND.NXT */
@@ -131,11 +142,12 @@ struct tcp_conn {
 	uint8_t backoff; /* time-outs in a row */
 	uint8_t probes;  /* keep-alive probes without an answer */
 	uint32_t ts_offset;
+	uint32_t tail_ts; /* tail_again: when it was sent, as a timestamp */
 	/* line 3: what is held, and when to acknowledge */
 	_Alignas(64) struct tcp_hold hold;
 	uint32_t timed_seq;
 	uint64_t
-	    send_at; /* retransmission, persist, TIME-WAIT or FIN-WAIT-2: what it is follows from the state */
+	    send_at; /* retransmission (`waits`), persist, TIME-WAIT or FIN-WAIT-2: which follows from the state */
 	uint64_t ack_at; /* delayed acknowledgment */
 	uint64_t received_bytes;
 	/* sending */
@@ -301,6 +313,8 @@ uint32_t tcp_syn_window(const struct tcp *t); /* what the first SYN advertises, 
 /* An empty segment before the window, which must be answered: of a closed window, and of a silent peer (RFC
  * 9293, sections 3.8.6.1 and 3.8.4). */
 void tcp_send_probe(struct tcp_conn *c);
+/* RFC 8985, section 7.3: a segment that is new, or the last one once more. False: the transmit ring is full. */
+bool tcp_send_tail(struct tcp_conn *c);
 void tcp_challenge(struct tcp_conn *c);
 void tcp_send_own_reset(struct tcp_conn *c);
 void tcp_send_reset(struct tcp *t, const struct net_packet *p, const struct tcp_segment *s);
@@ -309,6 +323,9 @@ uint32_t tcp_timestamp(const struct tcp_conn *c);
 /* tcp_timer.c */
 void tcp_timer_arm(struct tcp_conn *c);
 void tcp_timer_send(struct tcp_conn *c, uint64_t at); /* TCP_NEVER: none */
+void tcp_timer_retransmit(struct tcp_conn *c); /* what is unacknowledged: from now on */
+void tcp_timer_sent(struct tcp_conn *c);       /* new data: a probe is due later */
+void tcp_timer_doubt(struct tcp_conn *c);
 void tcp_resolve_later(struct tcp_conn *c); /* the neighbour is being looked for */
 void tcp_timers_run(struct tcp *t);
 uint64_t tcp_timers_next(const struct tcp *t); /* us; TCP_NEVER */

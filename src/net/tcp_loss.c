@@ -31,13 +31,60 @@ static bool lost_enough(const struct tcp_loss *l, const struct tcp_loss_ack *a)
 	return l->duplicates >= DUP_THRESH;
 }
 
-static void enter(struct tcp_loss *l, const struct tcp_loss_ack *a)
+static void enter(struct tcp_loss *l, uint32_t una, uint32_t nxt)
 {
 	l->state = LOSS_RECOVERY;
-	l->recover = a->nxt;
-	l->high = a->una;
+	l->recover = nxt;
+	l->high = una;
 	l->rescued = false;
 	l->forced = true;
+	l->again = false;
+}
+
+bool tcp_loss_doubtful(const struct tcp_loss *l)
+{
+	return l->state == LOSS_OPEN && reports(l);
+}
+
+void tcp_loss_by_time(struct tcp_loss *l, uint32_t una, uint32_t nxt)
+{
+	enter(l, una, nxt);
+}
+
+void tcp_loss_silence(struct tcp_loss *l)
+{
+	l->again = l->forced = true;
+}
+
+/* --- retransmissions that are lost, too */
+
+static uint32_t unreported(const struct tcp_loss *l, uint32_t from, uint32_t end)
+{
+	return seq_before(from, end) ? end - from - sack_bytes(l->board, from, end) : 0;
+}
+
+/* From now on reports are counted: of retransmissions from `later` on, and of new bytes. */
+static void watch(struct tcp_loss *l, uint32_t later, uint32_t nxt)
+{
+	struct tcp_sack *b = l->board;
+
+	if (!b)
+		return;
+	b->later = later;
+	b->later_new = nxt;
+	b->waited = unreported(l, later, l->high);
+	b->watched = true;
+}
+
+static bool lost_again(struct tcp_loss *l, const struct tcp_loss_ack *a)
+{
+	if (l->again || !reports(l) || !seq_before(a->una, l->high))
+		return false;
+	if (!l->board->watched) /* the first report came behind the retransmission */
+		watch(l, a->una + a->mss, a->nxt);
+	uint32_t reported = l->board->waited - unreported(l, l->board->later, l->high) +
+			    sack_bytes(l->board, l->board->later_new, a->nxt);
+	return reported > (DUP_THRESH - 1) * a->mss;
 }
 
 static void count_duplicate(struct tcp_loss *l, const struct tcp_loss_ack *a)
@@ -71,7 +118,7 @@ enum tcp_loss_event tcp_loss_on_ack(struct tcp_loss *l, const struct tcp_loss_ac
 		l->state = LOSS_OPEN;
 		l->duplicates = 0;
 		l->left = 0;
-		l->forced = false;
+		l->forced = l->again = false;
 		return before == LOSS_RECOVERY ? LOSS_LEFT : LOSS_OVER;
 	}
 	if (a->acked > 0) {
@@ -81,14 +128,21 @@ enum tcp_loss_event tcp_loss_on_ack(struct tcp_loss *l, const struct tcp_loss_ac
 			l->duplicates = 0;
 		if (l->state == LOSS_OPEN)
 			l->left = 0;
+		l->again = false;
+		/* What begins now was sent again before all that is behind it. */
+		watch(l, a->una + a->mss, a->nxt);
 	}
 	if (a->duplicate || a->news > 0)
 		count_duplicate(l, a);
 	/* A recovery lasts until `recover` is acknowledged, so there is no second one for the same window
 	 * (RFC 6582, section 3.2, step 2). */
 	if (l->state == LOSS_OPEN && seq_before(a->una, a->nxt) && lost_enough(l, a)) {
-		enter(l, a);
+		enter(l, a->una, a->nxt);
 		return LOSS_ENTERED;
+	}
+	if (l->state != LOSS_OPEN && lost_again(l, a)) {
+		l->again = l->forced = true;
+		return LOSS_AGAIN;
 	}
 	return LOSS_NOTHING;
 }
@@ -105,6 +159,7 @@ void tcp_loss_on_timeout(struct tcp_loss *l, uint32_t una, uint32_t nxt, bool ag
 	l->duplicates = 0;
 	l->left = 0;
 	l->forced = true;
+	l->again = false;
 }
 
 uint32_t tcp_loss_pipe(const struct tcp_loss *l, uint32_t una, uint32_t nxt, uint32_t mss)
@@ -139,6 +194,8 @@ bool tcp_loss_next(const struct tcp_loss *l, uint32_t una, uint32_t nxt, uint32_
 {
 	if (l->state == LOSS_OPEN)
 		return false;
+	if (l->again && hole(l, una, seq_min(una + mss, l->high), mss, r) && r->start == una)
+		return true;
 	/* In RECOVERY the first segment is lost by definition: three duplicates say so. */
 	uint32_t end = seq_min(lost_before(l, una, mss), nxt);
 	if (l->forced && seq_upto(end, una))
@@ -152,7 +209,7 @@ bool tcp_loss_guess(struct tcp_loss *l, uint32_t una, uint32_t nxt, uint32_t mss
 		return false;
 	const struct tcp_range *last = &l->board->range[l->board->n - 1];
 	if (hole(l, seq_max(l->high, una), last->start, mss, r)) { /* (3) */
-		tcp_loss_sent(l, *r);
+		tcp_loss_sent(l, una, nxt, *r);
 		return true;
 	}
 	/* (4): the end of what was sent, once; it does not count as a retransmission of what is before it */
@@ -163,8 +220,12 @@ bool tcp_loss_guess(struct tcp_loss *l, uint32_t una, uint32_t nxt, uint32_t mss
 	return true;
 }
 
-void tcp_loss_sent(struct tcp_loss *l, struct tcp_range r)
+void tcp_loss_sent(struct tcp_loss *l, uint32_t una, uint32_t nxt, struct tcp_range r)
 {
 	l->high = seq_max(l->high, r.end);
-	l->forced = false;
+	l->forced = l->again = false;
+	if (r.start == una)
+		watch(l, l->high, nxt);
+	else if (l->board)
+		l->board->waited += r.end - r.start;
 }

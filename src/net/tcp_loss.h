@@ -3,8 +3,8 @@
  * tcp_loss.h - loss detection and recovery: what is lost, what is still under way, what to send again.
  *
  * With SACK as RFC 6675 says, without as RFC 6582 (NewReno) does, and after a time-out by going back to the
- * first unacknowledged byte and over whatever the peer has not reported. (RACK and tail loss probes, RFC
- *8985, would take this file's place.)
+ * first unacknowledged byte and over whatever the peer has not reported. (RACK, RFC 8985, would take this
+ * file's place.)
  *
  *	       una          high            lost_before      recover      nxt
  *	────────┬─────────────┬──────────────────┬──────────────┬──────────┬────
@@ -14,6 +14,11 @@
  *	OPEN      nothing is known to be lost; duplicates are counted
  *	RECOVERY  three duplicates, or reports that amount to them: until `recover` is acknowledged
  *	TIMEOUT   the timer ran out: all that was under way counts as lost, until `recover` is acknowledged
+ *
+ * A retransmission may be lost, too, and RFC 6675 waits for the timer then. Here the first unacknowledged bytes
+ * are lost once more when more than two segments' worth of bytes that left later are reported: new ones, and
+ * retransmissions further on, which are made in ascending order. That is another sign of congestion (RFC 5681,
+ * section 4.3).
  *
  * Pure: it knows sequence numbers, and neither time nor segments.
  */
@@ -32,8 +37,9 @@ struct tcp_loss {
 			       follow (RFC 3042) */
 	uint8_t state;      /* enum tcp_loss_state */
 	uint8_t duplicates; /* up to 255 */
-	bool rescued;       /* RFC 6675, NextSeg (4): once a recovery */
-	bool forced;        /* the first retransmission of a recovery is sent whatever the window says */
+	bool rescued : 1;   /* RFC 6675, NextSeg (4): once a recovery */
+	bool forced : 1;    /* the first retransmission of a recovery is sent whatever the window says */
+	bool again : 1;     /* the first unacknowledged bytes are lost once more */
 };
 
 /* What an acknowledgment says. `news`: bytes that its SACK blocks reported and that were not known.
@@ -48,6 +54,7 @@ struct tcp_loss_ack {
 enum tcp_loss_event {
 	LOSS_NOTHING,
 	LOSS_ENTERED, /* RECOVERY begins: tell the congestion controller */
+	LOSS_AGAIN,   /* a retransmission is lost, too: the same */
 	LOSS_LEFT,    /* RECOVERY ended */
 	LOSS_OVER,    /* TIMEOUT ended */
 };
@@ -69,6 +76,14 @@ bool tcp_loss_next(const struct tcp_loss *l, uint32_t una, uint32_t nxt, uint32_
  * NextSeg (3) and (4)). It counts as sent. */
 bool tcp_loss_guess(struct tcp_loss *l, uint32_t una, uint32_t nxt, uint32_t mss, struct tcp_range *r);
 
-void tcp_loss_sent(struct tcp_loss *l, struct tcp_range r);
+void tcp_loss_sent(struct tcp_loss *l, uint32_t una, uint32_t nxt, struct tcp_range r);
+
+/* Something is reported beyond the first unacknowledged bytes, but not enough to call them lost: time may tell.
+ * It has: RECOVERY begins. */
+bool tcp_loss_doubtful(const struct tcp_loss *l);
+void tcp_loss_by_time(struct tcp_loss *l, uint32_t una, uint32_t nxt);
+
+/* In RECOVERY or TIMEOUT nothing has come for a while: send the first unacknowledged bytes once more. */
+void tcp_loss_silence(struct tcp_loss *l);
 
 #endif

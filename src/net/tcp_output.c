@@ -380,6 +380,22 @@ static bool new_segment(struct tcp_conn *c, uint32_t pipe, struct tcp_range *r)
 	return true;
 }
 
+bool tcp_send_tail(struct tcp_conn *c)
+{
+	struct tcp_range r;
+	bool again = !new_segment(c, 0, &r); /* whatever the congestion window says */
+
+	if (again)
+		r = (struct tcp_range){seq_max(c->una, c->nxt - c->mss), c->nxt};
+	if (!send_range(c, r.start, &r.end, again))
+		return false;
+	c->nxt = seq_max(c->nxt, r.end);
+	c->tail_again = again;
+	c->tail_end = r.end;
+	c->tail_ts = tcp_timestamp(c);
+	return true;
+}
+
 /* What is lost first, then what is new, then what may be lost (RFC 6675, NextSeg). False: the ring is full.
  */
 static bool send_data(struct tcp_conn *c)
@@ -399,7 +415,7 @@ static bool send_data(struct tcp_conn *c)
 			}
 			if (!send_range(c, r.start, &r.end, true))
 				return false;
-			tcp_loss_sent(&c->loss, r);
+			tcp_loss_sent(&c->loss, c->una, c->nxt, r);
 		} else if (new_segment(c, pipe, &r)) {
 			if (!send_range(c, r.start, &r.end, false))
 				return false;
@@ -462,8 +478,11 @@ bool tcp_output(struct tcp_conn *c)
 	if (c->state == TCP_SYN_SENT)
 		return true;
 	if (c->sending && c->state >= TCP_ESTABLISHED) {
+		uint32_t before = c->nxt;
 		if (!send_data(c))
 			return false;
+		if (c->nxt != before)
+			tcp_timer_sent(c);
 		c->override = false;
 		persist_if_closed(c);
 		tell_writable(c);

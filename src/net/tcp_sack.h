@@ -12,17 +12,22 @@
 
 #include "net/tcp_seq.h"
 
-#define SACK_RANGES 62
+#define SACK_RANGES 60
 
 struct tcp_sack {
 	struct tcp_sack *next; /* in the pool of those that are not used */
 	uint32_t n, bytes;     /* ranges, bytes in them */
+	/* tcp_loss.c's: what left after the first unacknowledged bytes were sent again: retransmissions from `later`
+	 * on, of which `waited` bytes were not reported yet, and what is new from later_new on. */
+	uint32_t later, later_new, waited;
+	bool watched; /* these three say something */
 	struct tcp_range range[SACK_RANGES];
 };
 
 static inline void sack_clear(struct tcp_sack *s)
 {
 	s->n = s->bytes = 0;
+	s->watched = false;
 }
 
 /* The peer reports a block, with [una, nxt) under way. The bytes that are news. */

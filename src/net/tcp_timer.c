@@ -11,6 +11,8 @@
 #include <errno.h>
 
 #define TICK_US 1000u
+#define PROBE_SLACK_US (2 * TICK_US)
+#define PROBE_ACK_DELAY_US 200000u /* RFC 8985, section 7.2: the peer may delay the acknowledgment of one segment */
 #define RESOLVE_LEAST_US 1000u
 #define RESOLVE_MOST_US 50000u
 #define RESOLVE_GIVE_UP_US 10000000u
@@ -47,7 +49,93 @@ void tcp_timer_arm(struct tcp_conn *c)
 void tcp_timer_send(struct tcp_conn *c, uint64_t at)
 {
 	c->send_at = at;
+	c->waits = TCP_WAITS_TIMEOUT;
 	tcp_timer_arm(c);
+}
+
+/* --- what is unacknowledged
+ *
+ * After the retransmission time-out, which is 200 ms at least, everything counts as lost. Often that can be known
+ * sooner, where the peer reports what it has (SACK): when something beyond a gap has been reported for a quarter of
+ * a round trip (RFC 5827 and, for the delay, RFC 8985, section 6.2), and, by asking once, when nothing at all
+ * has come for two of them. */
+
+static uint64_t wait_as(struct tcp_conn *c, enum tcp_waits waits, uint64_t at)
+{
+	tcp_timer_send(c, at);
+	c->waits = waits;
+	return at;
+}
+
+/* RFC 8985, section 7.2, and also during a recovery. */
+static uint64_t probe_at(const struct tcp_conn *c)
+{
+	uint64_t wait = 2ull * c->rtt.smoothed_us + PROBE_SLACK_US;
+
+	if (!c->sack || c->probed || c->backoff > 0 || c->rtt.smoothed_us == 0 || c->state < TCP_ESTABLISHED)
+		return TCP_NEVER;
+	if (c->nxt - c->una <= c->mss)
+		wait += PROBE_ACK_DELAY_US;
+	return wait < tcp_rtt_timeout(&c->rtt, 0) ? c->tcp->now + wait : TCP_NEVER;
+}
+
+void tcp_timer_retransmit(struct tcp_conn *c)
+{
+	uint64_t probe = probe_at(c);
+
+	if (probe != TCP_NEVER)
+		wait_as(c, TCP_WAITS_PROBE, probe);
+	else /* RFC 6298, (5.1) to (5.3) */
+		tcp_timer_send(c, c->tcp->now + tcp_rtt_timeout(&c->rtt, c->backoff));
+}
+
+void tcp_timer_sent(struct tcp_conn *c)
+{
+	uint64_t probe = probe_at(c);
+
+	if (probe != TCP_NEVER && c->waits != TCP_WAITS_DOUBT)
+		wait_as(c, TCP_WAITS_PROBE, probe);
+}
+
+void tcp_timer_doubt(struct tcp_conn *c)
+{
+	uint64_t wait = c->rtt.smoothed_us / 4 > TICK_US ? c->rtt.smoothed_us / 4 : TICK_US;
+
+	if (c->waits != TCP_WAITS_DOUBT && c->tcp->now + wait < c->send_at)
+		wait_as(c, TCP_WAITS_DOUBT, c->tcp->now + wait);
+}
+
+static void congested(struct tcp_conn *c)
+{
+	uint32_t flight = c->nxt - c->una;
+
+	c->cc.ops->lost(&c->cc, c->mss, flight < c->cc.window ? flight : c->cc.window, c->tcp->now);
+}
+
+static void doubt_is_over(struct tcp_conn *c)
+{
+	if (tcp_loss_doubtful(&c->loss)) {
+		tcp_loss_by_time(&c->loss, c->una, c->nxt);
+		congested(c);
+		c->tcp->counters.fast_recoveries++;
+		tcp_conn_output_soon(c);
+	}
+	tcp_timer_retransmit(c);
+}
+
+static void probe(struct tcp_conn *c)
+{
+	c->probed = true;
+	c->tcp->counters.tail_probes++;
+	if (c->loss.state == LOSS_OPEN) {
+		tcp_send_tail(c); /* if there is no slot, the time-out does it */
+	} else {
+		tcp_loss_silence(&c->loss);
+		if (c->cc.window > 2u * c->mss)
+			congested(c);
+		tcp_conn_output_soon(c);
+	}
+	tcp_timer_retransmit(c);
 }
 
 void tcp_resolve_later(struct tcp_conn *c)
@@ -96,7 +184,7 @@ static void retransmit(struct tcp_conn *c)
 	struct tcp *t = c->tcp;
 
 	t->counters.timeouts++;
-	c->timing = false;
+	c->timing = c->tail_again = false;
 	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED) {
 		c->send_syn = true;
 	} else {
@@ -131,6 +219,8 @@ static void time_out(struct tcp_conn *c)
 
 static void send_timer_ran_out(struct tcp_conn *c)
 {
+	enum tcp_waits waits = (enum tcp_waits)c->waits;
+
 	c->send_at = TCP_NEVER;
 	if (c->unresolved)
 		resolve(c);
@@ -138,6 +228,10 @@ static void send_timer_ran_out(struct tcp_conn *c)
 		tcp_conn_die(c, 0);
 	else if (gives_up(c))
 		time_out(c);
+	else if (c->una != c->nxt && waits == TCP_WAITS_DOUBT)
+		doubt_is_over(c);
+	else if (c->una != c->nxt && waits == TCP_WAITS_PROBE)
+		probe(c);
 	else if (c->una != c->nxt)
 		retransmit(c);
 	else if (c->nxt != tcp_conn_end(c) + c->shut)

@@ -20,7 +20,7 @@ struct attack {
 	void (*make)(struct script *f, uint32_t i, struct tcp_segment *s);
 	bool forged;   /* each from another address */
 	uint32_t many; /* segments */
-	uint32_t answers_most;
+	uint32_t answers_most; /* with the one probe for what the victim was sent */
 	size_t counter; /* in struct paste_tcp_stats */
 	uint64_t counts;
 };
@@ -131,12 +131,12 @@ static const struct attack attacks[] = {
      COUNTER(bad_acks), 2000},
     {"data with an acknowledgment of long ago", data_with_an_ack_of_long_ago, false, 2000, 5,
      COUNTER(bad_acks), 2000},
-    {"data outside the window", data_outside, false, 2000, 2000, COUNTER(out_of_window), 2000},
-    {"data without an acknowledgment", data_without_an_ack, false, 2000, 0, COUNTER(segments_received), 2000},
+    {"data outside the window", data_outside, false, 2000, 2001, COUNTER(out_of_window), 2000},
+    {"data without an acknowledgment", data_without_an_ack, false, 2000, 1, COUNTER(segments_received), 2000},
     {"acknowledgments of what was not sent", ack_of_what_was_not_sent, false, 2000, 5, COUNTER(bad_acks),
      2000},
     {"SACK blocks of anything", sacks_of_anything, false, 2000, 20, COUNTER(segments_received), 2000},
-    {"resets for no connection", reset_for_nobody, true, 2000, 0, COUNTER(segments_received), 2000},
+    {"resets for no connection", reset_for_nobody, true, 2000, 1, COUNTER(segments_received), 2000},
 };
 
 /* A connection that has offered everything, and whose stack has sent it QUEUED bytes. */

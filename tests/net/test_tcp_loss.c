@@ -98,13 +98,13 @@ static void three_duplicates_begin_a_recovery_and_partial_acknowledgments_go_on_
 	assert_int_equal(tcp_loss_on_ack(&l, &duplicate), LOSS_ENTERED);
 	assert_true(tcp_loss_next(&l, BASE, BASE + 10 * MSS, MSS, &r));
 	assert_true(r.start == BASE && r.end == BASE + MSS);
-	tcp_loss_sent(&l, r);
+	tcp_loss_sent(&l, BASE, BASE + 10 * MSS, r);
 	assert_false(tcp_loss_next(&l, BASE, BASE + 10 * MSS, MSS, &r));
 	a = ack(4 * MSS, 4 * MSS, 0, false); /* the next hole */
 	assert_int_equal(tcp_loss_on_ack(&l, &a), LOSS_NOTHING);
 	assert_true(tcp_loss_next(&l, BASE + 4 * MSS, BASE + 10 * MSS, MSS, &r));
 	assert_true(r.start == BASE + 4 * MSS);
-	tcp_loss_sent(&l, r);
+	tcp_loss_sent(&l, BASE, BASE + 10 * MSS, r);
 	a = ack(10 * MSS, 6 * MSS, 0, false);
 	assert_int_equal(tcp_loss_on_ack(&l, &a), LOSS_LEFT);
 	assert_int_equal(tcp_loss_pipe(&l, BASE + 10 * MSS, BASE + 10 * MSS, MSS), 0);
@@ -128,7 +128,7 @@ static void reports_say_what_is_lost_and_only_that_is_sent_again(void **state)
 	for (uint32_t segment = 0; segment <= 2; segment += 2) {
 		assert_true(tcp_loss_next(&l, BASE, BASE + 10 * MSS, MSS, &r));
 		assert_true(r.start == BASE + segment * MSS && r.end == r.start + MSS);
-		tcp_loss_sent(&l, r);
+		tcp_loss_sent(&l, BASE, BASE + 10 * MSS, r);
 	}
 	assert_int_equal(tcp_loss_pipe(&l, BASE, BASE + 10 * MSS, MSS), 3 * MSS);
 	assert_false(tcp_loss_next(&l, BASE, BASE + 10 * MSS, MSS, &r));
@@ -151,13 +151,70 @@ static void after_a_timeout_everything_unreported_is_sent_again(void **state)
 	tcp_loss_on_timeout(&l, BASE, BASE + 4 * MSS, false);
 	assert_int_equal(tcp_loss_pipe(&l, BASE, BASE + 4 * MSS, MSS), 0);
 	assert_true(tcp_loss_next(&l, BASE, BASE + 4 * MSS, MSS, &r) && r.start == BASE);
-	tcp_loss_sent(&l, r);
+	tcp_loss_sent(&l, BASE, BASE + 10 * MSS, r);
 	assert_true(tcp_loss_next(&l, BASE, BASE + 4 * MSS, MSS, &r) && r.start == BASE + 2 * MSS);
 	/* Once more: the peer may have thrown away what it reported. */
 	tcp_loss_on_timeout(&l, BASE, BASE + 4 * MSS, true);
 	assert_int_equal(board.n, 0);
 	struct tcp_loss_ack a = {.una = BASE + 4 * MSS, .nxt = BASE + 4 * MSS, .mss = MSS, .acked = 4 * MSS};
 	assert_int_equal(tcp_loss_on_ack(&l, &a), LOSS_OVER);
+}
+
+/* `n` segments from `first` on are reported. */
+static struct tcp_loss_ack reported(struct tcp_loss *l, uint32_t first, uint32_t n, uint32_t nxt)
+{
+	struct tcp_range r = {BASE + first * MSS, BASE + (first + n) * MSS};
+	struct tcp_loss_ack a = ack(0, 0, sack_add(l->board, r, BASE, BASE + nxt * MSS), false);
+
+	a.nxt = BASE + nxt * MSS;
+	return a;
+}
+
+/* What left behind it says so: three segments, new ones or sent again. */
+static void a_retransmission_that_is_lost_is_noticed(void **state)
+{
+	for (int timeout = 0; timeout < 2; timeout++) {
+		struct tcp_sack board;
+		struct tcp_loss l;
+		struct tcp_range r;
+		struct tcp_loss_ack a;
+		uint32_t nxt = 10, later = 1;
+
+		sack_clear(&board);
+		tcp_loss_init(&l, BASE);
+		l.board = &board;
+		if (timeout) {
+			tcp_loss_on_timeout(&l, BASE, BASE + nxt * MSS, false);
+		} else {
+			a = reported(&l, 1, 9, nxt);
+			assert_int_equal(tcp_loss_on_ack(&l, &a), LOSS_ENTERED);
+		}
+		/* Again: the first one and, after the time-out, those behind it; else new ones follow. */
+		for (uint32_t i = 0; i < (timeout ? 6u : 1u); i++) {
+			assert_true(tcp_loss_next(&l, BASE, BASE + nxt * MSS, MSS, &r));
+			assert_true(r.start == BASE + i * MSS);
+			tcp_loss_sent(&l, BASE, BASE + nxt * MSS, r);
+		}
+		if (!timeout) {
+			later = nxt;
+			nxt += 6;
+		}
+		for (uint32_t i = 0; i < 2; i++) {
+			a = reported(&l, later + i, 1, nxt);
+			assert_int_equal(tcp_loss_on_ack(&l, &a), LOSS_NOTHING);
+			assert_false(tcp_loss_next(&l, BASE, BASE + nxt * MSS, MSS, &r) && r.start == BASE);
+		}
+		a = reported(&l, later + 2, 1, nxt);
+		assert_int_equal(tcp_loss_on_ack(&l, &a), LOSS_AGAIN);
+		assert_true(tcp_loss_next(&l, BASE, BASE + nxt * MSS, MSS, &r));
+		assert_true(r.start == BASE && r.end == BASE + MSS);
+		tcp_loss_sent(&l, BASE, BASE + nxt * MSS, r);
+		/* That one, too, is given the time of three. */
+		for (uint32_t i = 3; i < 5; i++) {
+			a = reported(&l, later + i, 1, nxt);
+			assert_int_equal(tcp_loss_on_ack(&l, &a), LOSS_NOTHING);
+		}
+	}
 }
 
 static void timeouts_follow_rfc_6298(void **state)
@@ -228,6 +285,7 @@ int main(void)
 	    cmocka_unit_test(three_duplicates_begin_a_recovery_and_partial_acknowledgments_go_on_with_it),
 	    cmocka_unit_test(reports_say_what_is_lost_and_only_that_is_sent_again),
 	    cmocka_unit_test(after_a_timeout_everything_unreported_is_sent_again),
+	    cmocka_unit_test(a_retransmission_that_is_lost_is_noticed),
 	    cmocka_unit_test(timeouts_follow_rfc_6298),
 	    cmocka_unit_test(newreno_starts_slowly_and_halves),
 	    cmocka_unit_test(initial_numbers_are_keyed_and_grow_with_time),

@@ -152,6 +152,148 @@ static void duplicates_let_new_segments_out(void **state)
 	script_end(&f);
 }
 
+/* --- sooner than the time-out: 200 ms */
+
+static void reporting(struct script *f, bool timestamps)
+{
+	script_begin(f);
+	f->timestamps = timestamps;
+	f->ts = 1;
+	opened(f, (struct tcp_segment){.mss = timestamps ? MSS + 12 : MSS, .sack_permitted = true});
+}
+
+static void report(struct script *f, uint32_t segment)
+{
+	struct tcp_segment s = {.flags = TCP_ACK, .seq = f->seq, .ack = f->ack, .window = 60000, .sacks = 1};
+
+	s.sack[0] = (struct tcp_range){f->ack + segment * MSS, f->ack + (segment + 1) * MSS};
+	script_put(f, s);
+}
+
+static uint32_t milliseconds_until_a_segment(struct script *f, struct tcp_segment *s)
+{
+	uint32_t ms = 0;
+
+	for (; ms < 1000 && !out(f, s); ms++) {
+		f->now += 1000;
+		script_turn(f);
+	}
+	return ms;
+}
+
+/* RFC 8985, section 7, and RFC 5827: the probe's report shows the gap, and a moment later it is filled. */
+static void when_nothing_comes_the_last_segment_asks(void **state)
+{
+	struct tcp_segment s;
+	struct script f;
+
+	reporting(&f, false);
+	queue(&f, 3 * MSS);
+	assert_int_equal(segments(&f, MSS), 3);
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 2, 4);
+	assert_int_equal(s.seq, f.ack + 2 * MSS);
+	assert_int_equal(s.length, MSS);
+	report(&f, 2);
+	expect_nothing(&f);
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 1, 3);
+	assert_int_equal(s.seq, f.ack);
+	script_end(&f);
+}
+
+/* It asks once; then it is the time-out's turn. */
+static void a_probe_that_is_not_answered_is_the_only_one(void **state)
+{
+	struct paste_tcp_stats stats;
+	struct tcp_segment s;
+	struct script f;
+
+	reporting(&f, false);
+	queue(&f, 3 * MSS);
+	assert_int_equal(segments(&f, MSS), 3);
+	milliseconds_until_a_segment(&f, &s);
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 199, 203);
+	assert_int_equal(s.seq, f.ack);
+	paste_tcp_stats(f.stack, &stats);
+	assert_int_equal(stats.tail_probes, 1);
+	assert_int_equal(stats.timeouts, 1);
+	script_end(&f);
+}
+
+/* It is new data if there is some, whatever the congestion window says. One segment alone waits for the
+ * time-out: its acknowledgment may be delayed. */
+static void a_probe_is_new_data_if_there_is_some(void **state)
+{
+	struct tcp_segment s;
+	struct script f;
+
+	reporting(&f, false);
+	queue(&f, 30 * MSS);
+	assert_int_equal(segments(&f, MSS), 10);
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 2, 4);
+	assert_int_equal(s.seq, f.ack + 10 * MSS);
+	script_end(&f);
+	reporting(&f, false);
+	queue(&f, MSS);
+	assert_int_equal(segments(&f, MSS), 1);
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 199, 203);
+	script_end(&f);
+}
+
+/* RFC 8985, section 7.4: if it was the probe that filled the gap, there was a loss. */
+static void a_probe_that_was_needed_is_a_sign_of_congestion(void **state)
+{
+	for (int needed = 0; needed < 2; needed++) {
+		struct paste_conn_info before, after;
+		struct tcp_segment first, probe, s;
+		struct script f;
+		reporting(&f, true);
+		queue(&f, 8 * MSS);
+		first = expect(&f, TCP_ACK);
+		assert_int_equal(segments(&f, MSS), 7);
+		assert_int_equal(paste_conn_info(f.conn, &before), 0);
+		milliseconds_until_a_segment(&f, &probe);
+		assert_int_not_equal(probe.ts_value, first.ts_value);
+		s = (struct tcp_segment){
+		    .flags = TCP_ACK, .seq = f.seq, .ack = f.ack + 8 * MSS, .window = 60000};
+		s.ts_echo = needed ? probe.ts_value : first.ts_value;
+		script_put(&f, s);
+		assert_int_equal(paste_conn_info(f.conn, &after), 0);
+		assert_int_equal(after.unacknowledged, 0);
+		if (needed)
+			assert_int_equal(after.ssthresh, 4 * MSS);
+		else
+			assert_int_equal(after.ssthresh, before.ssthresh);
+		script_end(&f);
+	}
+}
+
+/* Two reported segments are not enough to call the first one lost; when a quarter of a round trip has passed,
+ * they are. */
+static void a_short_flight_does_not_wait_for_three_duplicates(void **state)
+{
+	struct tcp_segment s;
+	struct script f;
+
+	reporting(&f, false);
+	queue(&f, 3 * MSS);
+	assert_int_equal(segments(&f, MSS), 3);
+	report(&f, 1);
+	report(&f, 2);
+	expect_nothing(&f);
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 1, 2);
+	assert_int_equal(s.seq, f.ack);
+	/* That was lost, too, and nothing comes: once more, before the time-out. */
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 2, 4);
+	assert_int_equal(s.seq, f.ack);
+	assert_in_range(milliseconds_until_a_segment(&f, &s), 199, 203);
+	/* Late, but in order: no harm is done. */
+	in(&f, TCP_ACK, f.seq, f.ack + 3 * MSS, 0);
+	struct paste_conn_info info;
+	assert_int_equal(paste_conn_info(f.conn, &info), 0);
+	assert_int_equal(info.unacknowledged, 0);
+	script_end(&f);
+}
+
 /* RFC 9293, section 3.8.6.3; RFC 5681, section 4.2 */
 static void acknowledgments_wait_for_a_second_segment_or_40_ms(void **state)
 {
@@ -416,6 +558,11 @@ int main(void)
 	    cmocka_unit_test(ten_segments_are_sent_at_first),
 	    cmocka_unit_test(after_a_lost_syn_one_segment_is_sent_at_first),
 	    cmocka_unit_test(duplicates_let_new_segments_out),
+	    cmocka_unit_test(when_nothing_comes_the_last_segment_asks),
+	    cmocka_unit_test(a_probe_that_is_not_answered_is_the_only_one),
+	    cmocka_unit_test(a_probe_is_new_data_if_there_is_some),
+	    cmocka_unit_test(a_probe_that_was_needed_is_a_sign_of_congestion),
+	    cmocka_unit_test(a_short_flight_does_not_wait_for_three_duplicates),
 	    cmocka_unit_test(acknowledgments_wait_for_a_second_segment_or_40_ms),
 	    cmocka_unit_test(a_small_window_is_not_used_at_once),
 	    cmocka_unit_test(with_nagle_a_small_segment_waits_for_the_one_before),
