@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/site.h"
 #include "port/xdp_landing.h"
 #include "port/xdp_memory.h"
 #include "region/landing.h"
@@ -89,6 +90,19 @@ static void detach(struct xdp_port *x)
 	x->steer = NULL;
 }
 
+/* The sockets are closed: their buffers come back. Those of a device that is not known to have stopped stay out of use as long as
+ * the region is open, and count as standing, for what is stored to leave room beside them. Its note stays as well: who opens the
+ * region next asks. (A socket that can be bound to the queue later on says that it did stop, but nobody looks for them then.) */
+static void let_go(struct xdp_port *x)
+{
+	uint32_t kept = xdp_receive_end(x, !x->released && SITE(port_unreleased_kept));
+
+	if (!x->released && SITE(port_unreleased_sending_kept))
+		kept += xdp_transmit_keep(x);
+	paste_buffer_standing(x->port.region, (int32_t)kept);
+	x->kept += kept;
+}
+
 static uint32_t xdp_posted(struct paste_port *p, uint32_t queue)
 {
 	return xdp_port_of(p)->queue[queue].posted;
@@ -99,13 +113,12 @@ static void xdp_close(struct paste_port *p)
 	struct xdp_port *x = xdp_port_of(p);
 
 	detach(x);
-	if (x->landing.queues && x->released)
+	if (x->posted)
+		let_go(x);
+	if (x->landing.queues && ((x->released && !x->kept) || !SITE(port_unreleased_noted)))
 		region_landing_remove(p->region, &x->landing);
 	if (x->epoll >= 0)
 		close(x->epoll);
-	/* What a device may still write into stays out of use, as long as this process lives. */
-	if (x->posted && x->released)
-		xdp_receive_end(x);
 	for (uint32_t i = 0; x->queue && i < p->info.queues; i++) {
 		if (x->queue[i].receive.ring)
 			ring_close(&x->queue[i].receive);
@@ -285,12 +298,12 @@ static int bind_sockets(struct xdp_port *x, const struct attempt *a, uint32_t *a
 	return ret;
 }
 
-/* Let go of everything that an attempt had, but not of the buffers' accounts. */
+/* Let go of everything that an attempt had; the rings stay. */
 static void undo(struct xdp_port *x)
 {
 	detach(x);
 	x->zero_copy = false;
-	xdp_receive_end(x);
+	let_go(x);
 	for (uint32_t i = 0; i < x->port.info.queues; i++)
 		x->queue[i].posted = x->queue[i].owed = 0;
 }

@@ -54,6 +54,7 @@ struct xdp_port {
 	uint32_t bytes_most; /* of a frame */
 	bool zero_copy, busy_poll;
 	bool released; /* closed, and the device is known to have stopped */
+	uint32_t kept; /* buffers that a device may have still that did not */
 	bool gathers; /* packets that fit into one buffer are sent from one, also where fragments could be
 			 sent */
 	int error;    /* the interface is gone, or its socket failed */
@@ -68,11 +69,14 @@ static inline struct xdp_port *xdp_port_of(struct paste_port *p)
 int xdp_sync_receive(struct paste_port *p, uint32_t queue);
 /* The first buffers for the fill ring, before the socket is bound. -ENOBUFS: fewer than half could be had. */
 int xdp_receive_begin(struct xdp_port *x, struct xdp_queue *q);
-/* After the socket is closed: put what was posted. */
-void xdp_receive_end(struct xdp_port *x);
+/* After the socket is closed: put what was posted, or keep it for good where the device may still write into it. Returns how
+ * many were kept. */
+uint32_t xdp_receive_end(struct xdp_port *x, bool keep);
 int xdp_poll(struct paste_port *p, int64_t timeout_us);
 
 /* xdp_transmit.c */
 int xdp_sync_transmit(struct paste_port *p, uint32_t queue);
+/* After the socket is closed: keep for good what a device may still send from. Returns how many. */
+uint32_t xdp_transmit_keep(struct xdp_port *x);
 
 #endif

@@ -48,15 +48,19 @@ int xdp_receive_begin(struct xdp_port *x, struct xdp_queue *q)
 	return q->owed > slots / 2 ? -ENOBUFS : 0;
 }
 
-void xdp_receive_end(struct xdp_port *x)
+uint32_t xdp_receive_end(struct xdp_port *x, bool keep)
 {
 	struct paste_region *r = x->port.region;
+	uint32_t kept = 0;
 
 	for (uint32_t b = 0; b < r->buffers; b++) {
-		if (x->posted[b])
+		if (x->posted[b] && keep)
+			kept++;
+		else if (x->posted[b])
 			paste_buffer_put(r, b);
 		x->posted[b] = 0;
 	}
+	return kept;
 }
 
 /* paste_buffer_renew() for the usual case, without a call for each packet: nobody else has it. */

@@ -218,3 +218,20 @@ int xdp_sync_transmit(struct paste_port *p, uint32_t queue)
 		return x->error;
 	return ring_return(&q->transmit);
 }
+
+uint32_t xdp_transmit_keep(struct xdp_port *x)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < x->port.info.queues; i++) {
+		struct xdp_queue *q = &x->queue[i];
+		for (uint32_t at = q->transmit.done; q->transmit.ring && at != q->produced; at++) {
+			uint32_t buffer = *sending_in(q, at);
+			if (buffer == XDP_SENT)
+				continue;
+			paste_buffer_get(x->port.region, buffer); /* the ring's own count goes with the ring */
+			kept++;
+		}
+	}
+	return kept;
+}
