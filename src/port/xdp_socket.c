@@ -37,6 +37,8 @@ static int map_ring(struct xdp_ring *r, int fd, const struct xdp_ring_offset *at
 	return 0;
 }
 
+#define CHARGE_A_FRAME 4096 /* bytes; the kernel allows twice what it is told */
+
 static int make_rings(struct xdp_socket *s, uint32_t slots)
 {
 	static const int rings[] = {XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING};
@@ -65,6 +67,19 @@ static int make_rings(struct xdp_socket *s, uint32_t slots)
 	return ret;
 }
 
+/*
+ * In copy mode each frame is charged to the socket's send buffer until whoever receives it is done with it; over a
+ * veth that is when the peer's application has read it. The default is full after some 90 frames of 1500 bytes, and
+ * then nobody's frames leave. Allow as many as the ring has; without the privilege as many as may be asked for.
+ */
+static void let_ring_leave(int fd, uint32_t slots)
+{
+	int bytes = (int)slots * CHARGE_A_FRAME;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 int xdp_socket_open(struct xdp_socket *s, uint32_t slots, struct paste_error *err)
 {
 	*s = (struct xdp_socket){.fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)};
@@ -84,6 +99,7 @@ int xdp_socket_open(struct xdp_socket *s, uint32_t slots, struct paste_error *er
 		return paste_fail(err, ret, "cannot make AF_XDP rings of %u slots: %s", slots,
 				  strerror(-ret));
 	}
+	let_ring_leave(s->fd, slots);
 	/* Send more than 32 frames a call where the kernel lets us; it goes on with 32 otherwise. */
 	s->transmit_batch = TRANSMIT_BATCH;
 	if (set(s->fd, XDP_MAX_TX_SKB_BUDGET, &slots, sizeof(slots)) == 0)
