@@ -50,9 +50,10 @@ const char help_check[] =
 
 const char help_serve[] =
     "usage: pst serve PATH [--http HOST:PORT|none] [--udp [HOST:]PORT[:STREAM]]... [--xdp IFACE]\n"
-    "                 [--public] [--max-body SIZE] [--connections N] [--idle-timeout SECONDS]\n"
-    "                 [--request-timeout SECONDS] [--spin] [--hugepages] [--bare-sums]\n"
-    "                 [--trace FILE] [--no-persist]\n"
+    "                 [--public] [--token-file FILE] [--user NAME] [--max-body SIZE] [--connections N]\n"
+    "                 [--idle-timeout SECONDS] [--request-timeout SECONDS] [--scrub HOURS] [--spin]\n"
+    "                 [--hugepages] [--trace FILE] [--bare-sums] [--forget-landings] [--no-seccomp]\n"
+    "                 [--no-persist]\n"
     "\n"
     "Serve the keys and streams of a region over HTTP/1.1. A reply says what is durable. Prints one line\n"
     "`ready http=HOST:PORT [udp=HOST:PORT,...]` once it can answer; SIGTERM and SIGINT close the region\n"

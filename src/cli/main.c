@@ -48,6 +48,10 @@ static int help(const char *name)
 		list_commands(stdout);
 		return CLI_OK;
 	}
+	if (!strcmp(name, "help")) {
+		list_commands(stdout);
+		return CLI_OK;
+	}
 	const struct cli_command *c = find_command(name);
 	if (!c)
 		return unknown_command(name);

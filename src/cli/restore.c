@@ -100,17 +100,25 @@ static int take_value(struct restore *r, struct paste_error *err)
 	return 0;
 }
 
+/* As in a URL: clients chose it, and whoever reads this has a terminal. */
+static void print_name(const uint8_t *name, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		fprintf(stderr, name[i] > ' ' && name[i] < 0x7f && name[i] != '%' ? "%c" : "%%%02x", name[i]);
+}
+
 static void tell_lost(struct restore *r)
 {
 	const struct dump_record *e = &r->read.record;
+	bool key = e->type == DUMP_KEY;
 
 	r->lost++;
-	if (e->type == DUMP_KEY)
-		fprintf(stderr, "pst restore: key %.200s: damaged in the dump, not restored\n", r->read.name);
+	fprintf(stderr, "pst restore: %s ", key ? "key" : "stream");
+	print_name(key ? r->read.name : r->stream, key ? e->name_length : r->stream_length);
+	if (key)
+		fprintf(stderr, ": damaged in the dump, not restored\n");
 	else
-		fprintf(stderr,
-			"pst restore: stream %.*s entry %" PRIu64 ": damaged in the dump, restored empty\n",
-			(int)(r->stream_length < 200 ? r->stream_length : 200), r->stream, e->number);
+		fprintf(stderr, " entry %" PRIu64 ": damaged in the dump, restored empty\n", e->number);
 }
 
 static int put_entry(struct restore *r, uint64_t number)
@@ -264,9 +272,13 @@ static int restore(struct restore *r, struct paste_error *err)
 		return paste_fail(err, -errno, "%s: %s", r->from, strerror(errno));
 	r->read.in = in;
 	if (in != stdin && (rc = look_through(r, err)) == 0 && fseek(in, 0, SEEK_SET))
-		rc = paste_fail(err, -errno, "%s: %s", r->from, strerror(errno));
+		rc = paste_fail(err, -errno, "%s", strerror(errno));
 	if (rc == 0)
 		rc = dump_read_begin(&r->read, in, err);
+	if (rc < 0) {
+		struct paste_error why = *err;
+		paste_fail(err, rc, "%s: %s", in == stdin ? "standard input" : r->from, why.text);
+	}
 	if (rc == 0 && !r->create.name)
 		r->create.name = r->read.header.name;
 	if (rc == 0)

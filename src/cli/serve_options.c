@@ -185,7 +185,7 @@ static int refuse_public(const char *option, const char *value)
 {
 	return cli_usage(
 	    "serve",
-	    "--%s %s can be reached from other machines, and there is no authentication; add --public "
+	    "--%s %s can be reached from other machines, and nothing is encrypted; add --public "
 	    "to allow that",
 	    option, value);
 }

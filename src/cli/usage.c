@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 int cli_usage(const char *command, const char *format, ...)
@@ -57,8 +58,15 @@ const char *cli_one_path(const char *command, int argc, char **argv)
 static void row(FILE *out, const char *name, const char *format, va_list ap)
 {
 	fprintf(out, "%-14s ", name);
-	vfprintf(out, format, ap);
+	char *text = NULL;
+	int n = vasprintf(&text, format, ap);
+
+	/* A name that somebody chose cannot make lines, nor steer the terminal. */
+	for (int i = 0; i < n; i++)
+		putc((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i], out);
 	putc('\n', out);
+	if (n >= 0)
+		free(text);
 }
 
 void cli_row_to(FILE *out, const char *name, const char *format, ...)

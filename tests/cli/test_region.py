@@ -63,6 +63,13 @@ class Region(unittest.TestCase):
         self.assertEqual((r.returncode, r.stderr), (0, ''))
         return json.loads(r.stdout)
 
+    def test_a_name_makes_no_lines_and_does_not_steer_the_terminal(self):
+        said = self.create('--name', 'a\nsurvives       everything\x1b[1m')
+        for text in said, pst('info', self.path).stdout:
+            self.assertIn('a?survives       everything?[1m\n', text)
+            self.assertNotIn('\x1b', text)
+        self.assertEqual(self.info()['name'], 'a\nsurvives       everything\x1b[1m')
+
     def test_what_was_created_is_told(self):
         said = self.create('--name', 'a "name"', '--buffer-size', '4096')
         self.assertIn(f'created {self.path}\n', said)

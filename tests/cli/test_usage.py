@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What `pst` says when it is used wrongly, and when it is asked for help."""
 import os
+import re
 import subprocess
 import sys
 import unittest
 
 PST = os.path.abspath(sys.argv.pop(1))
-COMMANDS = ['create', 'info', 'check', 'serve', 'bench', 'port']
+COMMANDS = ['create', 'info', 'check', 'top', 'ss', 'dump', 'restore', 'grow', 'serve', 'bench', 'port']
 URL = 'http://127.0.0.1:1'
 
 # What is given, and what the one line on stderr must name.
@@ -102,7 +103,7 @@ class Usage(unittest.TestCase):
                 self.assertNotEqual(r.stderr, '')
 
     def test_help_lists_every_subcommand(self):
-        for args in (['help'], ['--help'], ['-h']):
+        for args in (['help'], ['--help'], ['-h'], ['help', 'help']):
             r = pst(*args)
             self.assertEqual((r.returncode, r.stderr), (0, ''))
             for command in COMMANDS:
@@ -116,6 +117,9 @@ class Usage(unittest.TestCase):
             text = texts.pop()
             self.assertTrue(text.startswith(f'usage: pst {command} '))
             self.assertIn('exit status: 0', text)
+            usage, _, rest = text.partition('\n\n')
+            for option in re.findall(r'^  (--[a-z-]+)', rest, re.M) if '...\n' not in usage + '\n' else ():
+                self.assertIn(option, usage, f'the usage of {command}')
             self.assertIn('example: pst ', text)
             self.assertLessEqual(max(map(len, text.splitlines())), 110)
 

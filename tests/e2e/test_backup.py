@@ -181,7 +181,7 @@ class Backup(unittest.TestCase):
             for n in range(20):
                 c.ask('PUT', f'/kv/{n}', os.urandom(5000))
                 c.ask('POST', '/log/s', mark if n == 3 else os.urandom(3000))
-            c.ask('PUT', '/kv/victim', mark[::-1])
+            c.ask('PUT', '/kv/vic%0atim%1b[1m', mark[::-1])
             service.end()
         sound = path.parent / 'sound'
         ok('dump', path, '-o', sound)
@@ -207,12 +207,13 @@ class Backup(unittest.TestCase):
                 f.seek(content.find(piece) + 10)
                 f.write(b'\0\0\0\0')
         ok('dump', path, '-o', bad)
+        self.assertIn(b'bad: ', ok('restore', bad, target, '--size', '16M', status=1).stderr)
         self.assertIn(b'--lossy', ok('restore', bad, target, '--size', '16M', status=1).stderr)
         r = ok('restore', bad, target, '--size', '16M', '--lossy', status=1)
-        self.assertIn(b'key victim: damaged', r.stderr)
+        self.assertIn(b'key vic%0atim%1b[1m: damaged', r.stderr)
         self.assertIn(b'stream s entry 4: damaged', r.stderr)
         with Service(PST, target) as service, service.client() as c:
-            self.assertEqual((c.ask('GET', '/kv/victim').status, c.ask('GET', '/log/s/4').body), (404, b''))
+            self.assertEqual((c.ask('GET', '/kv/vic%0atim%1b[1m').status, c.ask('GET', '/log/s/4').body), (404, b''))
             self.assertEqual((c.ask('GET', '/kv/7').status, len(c.ask('GET', '/log/s/5').body)), (200, 3000))
             service.end()
 
