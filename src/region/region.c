@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/site.h"
+#include "media/memory.h"
 
 static uint32_t segment_size_for(uint64_t size)
 {
@@ -74,6 +75,19 @@ int region_format(struct media *m, const char *name, uint64_t size, uint32_t buf
 	return 0;
 }
 
+/* Zeroed memory that is there already: else serving would pay for each page of it at the first request that comes to it. */
+static void *states(size_t n, size_t size)
+{
+	const uintptr_t page = 4096;
+	void *p = calloc(n, size);
+	uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1), to = ((uintptr_t)p + n * size) & ~(page - 1);
+
+	/* No harm where it cannot be (a kernel older than 5.14, want of memory): it comes page by page then. */
+	if (p && from < to)
+		memory_populate((void *)from, to - from, true);
+	return p;
+}
+
 int region_open(struct media *m, struct paste_region **region, struct paste_error *err)
 {
 	struct paste_region *r = calloc(1, sizeof(*r));
@@ -97,9 +111,9 @@ int region_open(struct media *m, struct paste_region **region, struct paste_erro
 	r->fill = SEGMENT_NONE;
 	/* About 1/64 of the region, so that what is cached never decides about full or not full. */
 	r->cache_size = r->buffers / 64 < 16 ? 16 : r->buffers / 64 > 1024 ? 1024 : r->buffers / 64;
-	r->segment = calloc(r->segments, sizeof(*r->segment));
-	r->buffer = calloc(r->buffers, sizeof(*r->buffer));
-	r->free_bits = calloc((size_t)r->segments * r->words, sizeof(uint64_t));
+	r->segment = states(r->segments, sizeof(*r->segment));
+	r->buffer = states(r->buffers, sizeof(*r->buffer));
+	r->free_bits = states((size_t)r->segments * r->words, sizeof(uint64_t));
 	r->free_segment = calloc(r->segments, sizeof(uint32_t));
 	r->cache = calloc(r->cache_size, sizeof(uint32_t));
 	if (!r->segment || !r->buffer || !r->free_bits || !r->free_segment || !r->cache) {
