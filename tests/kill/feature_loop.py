@@ -157,8 +157,7 @@ class Client(threading.Thread):
         reply, lost = self.ask('POST', '/batch', body, once=True)
         self.must(reply.status == 200, reply)
         said = json.loads(reply.body)
-        self.repeated += 'repeated' in said
-        self.must(lost or 'repeated' not in said, reply)
+        self.must(lost or 'pst-repeated' not in reply.fields, reply)
         for (name, value), result in zip(puts.items(), said['results']):
             self.keys[f'/kv/{name}'] = value, f'"{result["version"]}"', None
         self.entries.append(entry)
