@@ -166,11 +166,11 @@ static uint64_t parse_sequence(const struct http_reply *reply)
 static void took_append(struct run *r, uint32_t connection, const struct http_reply *reply)
 {
 	const struct lane *lane = &r->lanes[connection];
-	uint64_t sequence = parse_sequence(reply);
 	char name[BENCH_NAME_MAX];
 
 	if (!r->verifying)
 		return;
+	uint64_t sequence = parse_sequence(reply);
 	name_write(&r->names, lane->target, name);
 	if (!sequence) {
 		finding_add(&r->findings, LEDGER_WRONG, "stream %s: an append was answered without its seq",
