@@ -21,7 +21,7 @@
  * When buffers run short the stack stops reading (the peer's window closes) and goes on by itself when there
  * are some again; it keeps what it needs to send.
  *
- * A stack is used by one thread, the one that opened it.
+ * A stack is used by one thread, the one that opened it; struct paste_stack_guard says how several share a region.
  */
 #ifndef PASTE_STACK_H
 #define PASTE_STACK_H
@@ -63,12 +63,30 @@ struct paste_send {
 	struct paste_ref ref;
 };
 
+struct paste_stack;
+
+/*
+ * Several threads with a stack each, that work on one region and on what else they share one at a time, and are in the
+ * kernel all at once: a stack calls `leave` before the system call in which it submits, sends, receives and waits, and
+ * `enter` behind it. Everything else it does between the two calls of its owner's, as if it were alone.
+ */
+struct paste_stack_guard {
+	void (*leave)(void *arg);
+	void (*enter)(void *arg);
+	/* Which of them gets a connection that this one accepted. Its owner is to be woken: it finds the ACCEPT event at its
+	 * next poll. */
+	struct paste_stack *(*choose)(void *arg);
+	void *arg;
+	uint32_t stacks; /* so many share the region's buffers */
+};
+
 struct paste_stack_limits {
 	uint32_t connections;     /* at most so many at once; further ones are closed at accept. 0: 16384 */
 	uint32_t receive_buffers; /* posted for receiving, all connections together; power of two. 0: by
 				     region size */
 	uint32_t send_bytes;      /* queued and unsent, a connection, before -EAGAIN. 0: 256 KiB (one send is
 				     always      admitted while the queue is below it) */
+	const struct paste_stack_guard *guard; /* kernel sockets only; NULL: the stack is alone. It stays the caller's */
 };
 
 struct paste_stack_stats {
@@ -91,8 +109,6 @@ struct paste_conn_info {
 	uint32_t retransmitted;                       /* segments */
 	uint64_t received_bytes, sent_bytes;
 };
-
-struct paste_stack;
 
 struct paste_stack_ops {
 	void (*close)(struct paste_stack *s);

@@ -143,6 +143,12 @@ static void ready_append(struct sock_conn *c)
 	s->ready_tail = c;
 }
 
+void conn_announce(struct sock_conn *c)
+{
+	c->announce = true;
+	ready_append(c);
+}
+
 static void request_receive(struct sock_conn *c)
 {
 	struct io_uring_sqe *sqe = sock_sqe(c->sock);
@@ -360,7 +366,8 @@ int conn_sent(struct sock_conn *c, int result, struct paste_event *event)
 	return 0;
 }
 
-/* Events of connections that were paused and are not any more. */
+/* Events of connections that were paused and are not any more, or are new. What is new is told of before anything is
+ * received on it: completions are looked at when there is room behind all of these. */
 int conn_deliver_held(struct sock *s, struct paste_event *events, int max)
 {
 	int n = 0;
@@ -368,6 +375,9 @@ int conn_deliver_held(struct sock *s, struct paste_event *events, int max)
 	while (s->ready_head && n < max) {
 		struct sock_conn *c = s->ready_head;
 
+		if (c->announce && !c->closed)
+			events[n++] = (struct paste_event){.type = PASTE_EVENT_ACCEPT, .conn = &c->base};
+		c->announce = false;
 		while (c->held_head && !c->paused && !c->closed && n < max)
 			events[n++] = (struct paste_event){
 			    .type = PASTE_EVENT_DATA, .conn = &c->base, .slice = held_pop(c)};

@@ -196,10 +196,16 @@ int listen_accepted(struct sock_listener *l, const struct io_uring_cqe *cqe, str
 		return 0;
 	}
 
-	struct sock_conn *c = s->shutting_down ? NULL : conn_new(s, cqe->res);
+	const struct paste_stack_guard *guard = s->limits.guard;
+	struct sock *to = guard && !s->shutting_down ? (struct sock *)guard->choose(guard->arg) : s;
+	struct sock_conn *c = s->shutting_down ? NULL : conn_new(to, cqe->res);
 	if (!c) {
 		close(cqe->res);
 		s->stats.refused++;
+		return 0;
+	}
+	if (to != s) {
+		conn_announce(c);
 		return 0;
 	}
 	*event = (struct paste_event){.type = PASTE_EVENT_ACCEPT, .conn = &c->base};

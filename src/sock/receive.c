@@ -33,7 +33,8 @@ static uint32_t power_of_two_below(uint32_t n)
 
 static uint32_t entries_by_region(const struct sock *s)
 {
-	uint32_t n = power_of_two_below(paste_buffer_count(s->region) / 16 + 1);
+	uint32_t stacks = s->limits.guard ? s->limits.guard->stacks : 1;
+	uint32_t n = power_of_two_below(paste_buffer_count(s->region) / 16 / stacks + 1);
 
 	return n < 16 ? 16 : n > 4096 ? 4096 : n;
 }

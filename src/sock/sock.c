@@ -136,6 +136,19 @@ static int reap(struct sock *s, struct paste_event *events, int max)
 	return n;
 }
 
+/* Others may work while we are in the kernel. They touch nothing of ours there but the lists of connections, to add one. */
+static void leave(const struct sock *s)
+{
+	if (s->limits.guard)
+		s->limits.guard->leave(s->limits.guard->arg);
+}
+
+static void enter(const struct sock *s)
+{
+	if (s->limits.guard)
+		s->limits.guard->enter(s->limits.guard->arg);
+}
+
 /* Submit and collect without waiting. With deferred task work completions are only posted inside the system
  * call, and the kernel sets a flag when there are some to post: a spinning poll that finds nothing stays in
  * user space. */
@@ -145,7 +158,9 @@ static int enter_now(struct sock *s)
 
 	if (!io_uring_sq_ready(&s->ring) && !(flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)))
 		return 0;
+	leave(s);
 	int rc = io_uring_submit_and_get_events(&s->ring);
+	enter(s);
 	submitted(s);
 	return rc;
 }
@@ -154,9 +169,11 @@ static int enter_and_wait(struct sock *s, int64_t timeout_us)
 {
 	struct io_uring_cqe *cqe;
 	struct __kernel_timespec t = {.tv_sec = timeout_us / 1000000, .tv_nsec = timeout_us % 1000000 * 1000};
+
+	leave(s);
 	int rc = timeout_us < 0 ? io_uring_submit_and_wait(&s->ring, 1)
 				: io_uring_submit_and_wait_timeout(&s->ring, &cqe, 1, &t, NULL);
-
+	enter(s);
 	submitted(s);
 	return rc;
 }

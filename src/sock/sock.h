@@ -114,6 +114,7 @@ struct sock_conn {
 	bool closed : 1; /* by the application: no more events */
 	bool shut : 1;   /* our FIN is sent, waiting for the peer's */
 	bool want_writable : 1;
+	bool announce : 1; /* another stack accepted it: the ACCEPT event is due */
 };
 
 struct sock_listener {
@@ -208,6 +209,7 @@ static inline uint64_t sock_tag(const void *owner, enum sock_op op)
 /* conn.c */
 extern const struct paste_stack_ops sock_ops;
 struct sock_conn *conn_new(struct sock *s, int fd);
+void conn_announce(struct sock_conn *c); /* a new one, with the next poll */
 void conn_attend(struct sock_conn *c); /* put it on the work list */
 void conn_work(struct sock_conn *c);
 int conn_received(struct sock_conn *c, const struct io_uring_cqe *cqe, struct paste_event *events, int max);
