@@ -40,12 +40,21 @@ static int failed(struct paste_error *err, const char *what)
 	return paste_fail(err, -errno, "cannot give up root's rights: %s: %s", what, strerror(errno));
 }
 
-int confine_become(const struct confine_user *user, struct paste_error *err)
+int confine_bounds(struct paste_error *err)
 {
-	/* Also of what could be started later. Only root may, so before it is none. */
 	for (int i = 0; i < CAPABILITIES; i++)
 		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) && errno != EINVAL)
 			return failed(err, "capabilities");
+	return 0;
+}
+
+int confine_become(const struct confine_user *user, struct paste_error *err)
+{
+	/* Also of what could be started later. Only root may, so before it is none. */
+	int rc = confine_bounds(err);
+
+	if (rc < 0)
+		return rc;
 	if (setgroups((size_t)user->n, user->groups))
 		return failed(err, "setgroups");
 	if (setresgid(user->gid, user->gid, user->gid))

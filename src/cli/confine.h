@@ -25,6 +25,10 @@ struct confine_user {
 /* By name or number. -ENOENT: no such user. */
 int confine_find(const char *name, struct confine_user *user, struct paste_error *err);
 
+/* No capability can be gained any more by this thread and what it could start. confine_become() does it for the thread that
+ * calls it. -EPERM: only root can. */
+int confine_bounds(struct paste_error *err);
+
 /* Become that user, with its groups and no others, without any capability, for good: tried, and checked
  * afterwards. -EPERM: only root can. */
 int confine_become(const struct confine_user *user, struct paste_error *err);

@@ -45,6 +45,34 @@ static void tell_recovery(const struct serve *o)
 	line_end(&l);
 }
 
+static void more_metrics(void *arg, FILE *out)
+{
+	struct serve *o = arg;
+
+	serve_udp_metrics(&o->udp, out);
+	serve_workers_metrics(o, out);
+}
+
+int serve_open_service(struct serve_worker *w, struct paste_error *err)
+{
+	struct serve *o = w->serve;
+	struct service_options service = {
+	    .stack = w->stack,
+	    .store = o->store,
+	    .rounds = &o->rounds,
+	    .more_metrics = more_metrics,
+	    .more_arg = o,
+	    .max_body = o->options.max_body,
+	    .idle_us = o->options.idle_us,
+	    .request_us = o->options.request_us,
+	    .tokens = o->tokens,
+	    .started_us = o->started_us,
+	    .version = PST_VERSION,
+	};
+
+	return service_open(&service, &w->service, err);
+}
+
 static int watch_signals(struct serve *o)
 {
 	sigset_t set;
@@ -56,7 +84,7 @@ static int watch_signals(struct serve *o)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	o->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return o->signals < 0 ? -errno : paste_stack_watch(o->stack, o->signals, SERVE_SIGNAL_COOKIE);
+	return o->signals < 0 ? -errno : paste_stack_watch(o->worker[0].stack, o->signals, SERVE_SIGNAL_COOKIE);
 }
 
 /* The operator knows that no device has buffers of a dead owner. */
@@ -73,8 +101,10 @@ static int open_all(struct serve *o, struct paste_error *err)
 	    .no_persist = o->options.no_persist,
 	    .released = o->options.forget_landings ? forgotten : paste_xdp_released,
 	};
-	int rc = paste_store_open(&open, &o->store, err);
+	int rc = serve_begin_turns(o, err);
 
+	if (rc == 0)
+		rc = paste_store_open(&open, &o->store, err);
 	if (rc < 0)
 		return rc;
 	tell_recovery(o);
@@ -86,42 +116,35 @@ static int open_all(struct serve *o, struct paste_error *err)
 		rc = rounds_init(&o->rounds, o->store, err);
 	if (rc < 0)
 		return rc;
-	struct service_options service = {
-	    .stack = o->stack,
-	    .store = o->store,
-	    .rounds = &o->rounds,
-	    .more_metrics = serve_udp_metrics,
-	    .more_arg = &o->udp,
-	    .max_body = o->options.max_body,
-	    .idle_us = o->options.idle_us,
-	    .request_us = o->options.request_us,
-	    .tokens = o->tokens,
-	    .started_us = o->started_us,
-	    .version = PST_VERSION,
-	};
-	rc = service_open(&service, &o->service, err);
+	rc = serve_open_service(&o->worker[0], err);
 	if (rc < 0)
 		return rc;
 	rc = watch_signals(o);
 	if (rc < 0)
 		return paste_fail(err, rc, "cannot wait for signals: %s", strerror(-rc));
 	serve_open_control(o);
-	rc = serve_listen(o, err);
-	return rc < 0 ? rc : serve_confine(o, err);
+	rc = serve_start_workers(o, err);
+	if (rc == 0)
+		rc = serve_listen(o, err);
+	if (rc == 0)
+		rc = serve_confine(o, err);
+	return rc == 0 ? serve_release_workers(o, err) : rc;
 }
 
 /* Returns 0, or the errno with which the region could not be closed clean. */
 static int close_all(struct serve *o)
 {
+	serve_end_workers(o);
 	control_close(o->control);
 	free(o->full_path);
-	if (o->service)
-		service_close(o->service);
+	if (o->worker[0].service)
+		service_close(o->worker[0].service);
 	tokens_free(o->tokens);
 	serve_close_transports(o);
 	if (o->signals >= 0)
 		close(o->signals);
 	int rc = o->store ? paste_store_close(o->store) : 0;
+	serve_join_workers(o);
 	notify_close(&o->notify);
 	return rc;
 }
@@ -143,6 +166,8 @@ static void tell_ready(struct serve *o)
 		line_text(&l, "xdp", o->udp.port->info.mode);
 	if (o->tcp_port)
 		line_text(&l, "xdp", o->tcp_port->info.mode);
+	if (o->options.workers > 1)
+		line_number(&l, "workers", o->options.workers);
 	line_text(&l, "tokens", !o->bound[0] ? "-" : o->tokens ? "needed" : "none");
 	line_end(&l);
 	notify_say(&o->notify, "READY=1\nSTATUS=serving");
@@ -165,8 +190,10 @@ int cmd_serve(int argc, char **argv)
 	}
 	tell_ready(&o);
 
-	int rc = serve_run(&o), failed = service_error(o.service);
+	int rc = serve_run(&o.worker[0]), failed = service_error(o.worker[0].service);
 	int closed = close_all(&o);
+	for (uint32_t i = 1; i <= o.threads; i++)
+		rc = rc < 0 ? rc : o.worker[i].error;
 	struct line l;
 	line_begin(&l, closed < 0 ? LINE_ERROR : LINE_INFO, closed < 0 ? "not closed clean" : "region closed");
 	line_text(&l, "path", o.options.path);

@@ -45,15 +45,29 @@ static int become(struct serve *o, struct paste_error *err)
 	return rc == 0 ? can_read_tokens(o, err) : rc;
 }
 
-int serve_confine(struct serve *o, struct paste_error *err)
+static int limit_calls(struct serve *o, struct paste_error *err)
 {
 	struct confine_options options = {.files = o->options.token_file != NULL,
 					  .packets = o->options.xdp != NULL};
+	int rc = confine_no_new_privileges(err);
+
+	return rc == 0 && !o->options.no_seccomp ? confine_filter(&options, err) : rc;
+}
+
+int serve_confine(struct serve *o, struct paste_error *err)
+{
 	int rc = o->options.user ? become(o, err) : 0;
 
-	if (rc == 0)
-		rc = confine_no_new_privileges(err);
-	if (rc == 0 && !o->options.no_seccomp)
-		rc = confine_filter(&options, err);
-	return rc;
+	return rc == 0 ? limit_calls(o, err) : rc;
+}
+
+/* Users and groups are the process's; what else there is to give up is each thread's. */
+int serve_confine_thread_early(struct serve *o, struct paste_error *err)
+{
+	return o->options.user ? confine_bounds(err) : 0;
+}
+
+int serve_confine_thread(struct serve *o, struct paste_error *err)
+{
+	return limit_calls(o, err);
 }

@@ -12,6 +12,7 @@
 
 struct listing {
 	const struct serve *serve;
+	uint32_t worker; /* whose they are */
 	uint32_t cursor;
 };
 
@@ -88,7 +89,7 @@ static void write_common(FILE *out, const struct serve *o)
 	struct json j = {.out = out, .flat = true};
 	struct paste_stack_stats s;
 
-	paste_stack_stats(o->stack, &s);
+	service_stack_stats(o->worker[0].service, &s);
 	json_object(&j, NULL);
 	json_string(&j, "transport", o->tcp_port ? "own" : "kernel");
 	json_unsigned(&j, "connections_now", s.connections);
@@ -96,7 +97,7 @@ static void write_common(FILE *out, const struct serve *o)
 	json_unsigned(&j, "closed", s.closed);
 	json_unsigned(&j, "refused_connections", s.refused);
 	if (o->tcp_port)
-		write_tcp(&j, o->stack);
+		write_tcp(&j, o->worker[0].stack);
 	json_end_object(&j);
 }
 
@@ -105,8 +106,14 @@ static int step(void *state, FILE *out, struct paste_error *err)
 	struct listing *l = state;
 
 	for (int i = 0; i < A_STEP; i++) {
-		const struct paste_conn *c = paste_stack_next(l->serve->stack, &l->cursor);
+		const struct serve_worker *w = &l->serve->worker[l->worker];
+		const struct paste_conn *c = w->stack ? paste_stack_next(w->stack, &l->cursor) : NULL;
 
+		if (!c && l->worker + 1 < l->serve->options.workers) {
+			l->worker++;
+			l->cursor = 0;
+			continue;
+		}
 		if (!c) {
 			write_common(out, l->serve);
 			return 0;

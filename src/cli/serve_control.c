@@ -15,7 +15,7 @@
 /* After the medium failed, the counters count changes that will never be durable. */
 static int still_true(const struct serve *o, struct paste_error *err)
 {
-	int error = service_error(o->service);
+	int error = service_error(o->worker[0].service);
 
 	return error ? paste_fail(err, error, "the medium has failed: %s", strerror(-error)) : 0;
 }
@@ -39,7 +39,7 @@ static void write_service(struct json *j, const struct serve *o)
 {
 	struct service_stats s;
 
-	service_stats(o->service, &s);
+	service_stats(o->worker[0].service, &s);
 	json_object(j, "http");
 	json_string(j, "address", o->bound);
 	json_unsigned(j, "requests", s.requests);
@@ -54,8 +54,11 @@ static void write_service(struct json *j, const struct serve *o)
 	json_end_object(j);
 }
 
-static void write_bins(struct json *j, const char *name, const struct latency *l)
+static void write_bins(struct json *j, const char *name, const struct serve *o, enum service_kind kind)
 {
+	struct latency sum, *l = &sum;
+
+	service_latency(o->worker[0].service, kind, l);
 	json_object(j, name);
 	json_unsigned(j, "count", l->count);
 	json_unsigned(j, "sum_us", l->sum_us);
@@ -69,8 +72,8 @@ static void write_bins(struct json *j, const char *name, const struct latency *l
 static void write_latency(struct json *j, const struct serve *o)
 {
 	json_object(j, "latency");
-	write_bins(j, "read", service_latency(o->service, SERVICE_READ));
-	write_bins(j, "write", service_latency(o->service, SERVICE_WRITE));
+	write_bins(j, "read", o, SERVICE_READ);
+	write_bins(j, "write", o, SERVICE_WRITE);
 	json_end_object(j);
 }
 
@@ -78,7 +81,7 @@ static void write_stack(struct json *j, const struct serve *o)
 {
 	struct paste_stack_stats s;
 
-	paste_stack_stats(o->stack, &s);
+	service_stack_stats(o->worker[0].service, &s);
 	json_object(j, "stack");
 	json_unsigned(j, "connections", s.connections);
 	json_unsigned(j, "accepted", s.accepted);
@@ -205,7 +208,7 @@ static int open_control(struct serve *o, struct paste_error *err)
 	serve_register_check(o);
 	serve_register_connections(o);
 	serve_register_dump(o);
-	rc = paste_stack_watch(o->stack, control_fd(o->control), SERVE_CONTROL_COOKIE);
+	rc = paste_stack_watch(o->worker[0].stack, control_fd(o->control), SERVE_CONTROL_COOKIE);
 	if (rc < 0) {
 		control_close(o->control);
 		o->control = NULL;

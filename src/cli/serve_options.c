@@ -35,6 +35,7 @@ static int parse(int argc, char **argv, struct serve_options *o)
 	    {"idle-timeout", required_argument, NULL, 'i'},
 	    {"request-timeout", required_argument, NULL, 'r'},
 	    {"spin", no_argument, NULL, 's'},
+	    {"workers", required_argument, NULL, 'w'},
 	    {"connections", required_argument, NULL, 'c'},
 	    {"hugepages", no_argument, NULL, 'h'},
 	    {"udp", required_argument, NULL, 'u'},
@@ -49,6 +50,7 @@ static int parse(int argc, char **argv, struct serve_options *o)
 	    {"no-persist", no_argument, NULL, 'P'},
 	    {NULL},
 	};
+	uint64_t workers;
 	double hours;
 	int option;
 
@@ -118,6 +120,12 @@ static int parse(int argc, char **argv, struct serve_options *o)
 			if (!parse_seconds(optarg, &o->request_us))
 				return cli_usage("serve", "--request-timeout '%s' is no number of seconds",
 						 optarg);
+			break;
+		case 'w':
+			if (!cli_parse_count(optarg, 1, SERVE_WORKERS_MOST, &workers))
+				return cli_usage("serve", "--workers '%s' is not 1 to %d", optarg,
+						 SERVE_WORKERS_MOST);
+			o->workers = (uint32_t)workers;
 			break;
 		case 'c':
 			if (!cli_parse_count(optarg, 1, 1000000, &o->connections))
@@ -212,9 +220,23 @@ static int check_loopback(const struct serve_options *o)
 	return CLI_OK;
 }
 
+/* Several workers take turns, and are side by side only in the kernel's part of the work. */
+static int check_workers(const struct serve_options *o)
+{
+	const char *with = o->xdp ? "--xdp" : o->udp_n ? "--udp" : o->spin ? "--spin" : NULL;
+
+	if (o->workers == 1)
+		return CLI_OK;
+	if (with)
+		return cli_usage("serve", "--workers %u cannot go with %s: more than one worker serve HTTP over kernel sockets, "
+					  "and sleep in between",
+				 o->workers, with);
+	return o->http ? CLI_OK : cli_usage("serve", "--workers %u need --http: that is what they serve", o->workers);
+}
+
 int serve_parse_options(int argc, char **argv, struct serve_options *o)
 {
-	*o = (struct serve_options){.http = "127.0.0.1:8080", .scrub_us = SCRUB_HOURS * 3600000000ull};
+	*o = (struct serve_options){.workers = 1, .http = "127.0.0.1:8080", .scrub_us = SCRUB_HOURS * 3600000000ull};
 	int status = parse(argc, argv, o);
 
 	if (status != CLI_OK)
@@ -224,6 +246,8 @@ int serve_parse_options(int argc, char **argv, struct serve_options *o)
 	if (o->http && !is_address(o->http))
 		return cli_usage("serve", "--http '%s' is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH",
 				 o->http);
+	if (check_workers(o) != CLI_OK)
+		return CLI_USAGE;
 	choose_http_transport(o);
 	if (o->trace && !o->http_xdp && !(o->xdp && o->udp_n))
 		return cli_usage("serve", "--trace is of what our own stack receives: it goes with --xdp and what is "

@@ -8,8 +8,11 @@
 
 #include "cli/serve_udp.h"
 
+#define SERVE_WORKERS_MOST 64
+
 struct serve_options {
 	const char *path;
+	uint32_t workers;
 	const char *http; /* HOST:PORT, or NULL: none */
 	const char *xdp;  /* an interface, or NULL */
 	bool http_xdp;    /* HTTP is served over it: by our own TCP */

@@ -14,6 +14,7 @@
 #define DRAIN_US 10000000 /* how long clients may take to end after SIGTERM */
 #define BLOCK_US 1000000  /* the longest sleep of an idle loop */
 #define LIFE_US 2000000   /* between two signs of life */
+#define BUSY_US 10000     /* after a request, its worker is busy for so long */
 #define IDLE_SPINS 256    /* empty polls between two looks at maintenance, when spinning */
 
 struct service_time serve_clocks(void)
@@ -26,6 +27,13 @@ struct service_time serve_clocks(void)
 				     .unix_ms = real.tv_sec * 1000 + real.tv_nsec / 1000000};
 }
 
+/* Each worker for itself, when it sees that all do. */
+static void drain(struct serve_worker *w)
+{
+	w->draining = true;
+	service_drain(w->service);
+}
+
 static void begin_to_drain(struct serve *o, int64_t now)
 {
 	if (o->draining) {
@@ -36,8 +44,8 @@ static void begin_to_drain(struct serve *o, int64_t now)
 	notify_say(&o->notify, "STOPPING=1");
 	o->drain_until = now + DRAIN_US;
 	o->draining = true;
-	service_drain(o->service);
 	serve_udp_drain(&o->udp);
+	serve_wake_all(o);
 }
 
 static void handle_signals(struct serve *o, int64_t now)
@@ -59,7 +67,7 @@ static bool is_drained(const struct serve *o, int64_t now)
 {
 	struct paste_stack_stats stats;
 
-	paste_stack_stats(o->stack, &stats);
+	service_stack_stats(o->worker[0].service, &stats);
 	return (!stats.connections && serve_udp_is_drained(&o->udp)) || now >= o->drain_until;
 }
 
@@ -95,17 +103,19 @@ static int maintain(struct serve *o, bool idle)
 
 /* Close the rounds, and send what may leave, until nothing more comes of it. 1: come again soon; or a
  * negative errno. */
-static int answer_all(struct serve *o)
+static int answer_all(struct serve_worker *w)
 {
+	struct serve *o = w->serve;
 	int soon, udp;
 
 	do {
 		rounds_step(&o->rounds);
-		soon = service_answer(o->service);
+		soon = service_answer(w->service);
 		udp = serve_udp_answer(&o->udp);
 		if (udp < 0)
 			return udp;
 	} while (rounds_may_commit(&o->rounds));
+	serve_wake_for_news(w);
 	if (soon < 0)
 		tell_failure(o, soon);
 	return udp && soon <= 0 ? 1 : soon > 0 ? soon : 0;
@@ -126,80 +136,125 @@ static int64_t sleep_until(int64_t now, int64_t sleep_us, int64_t then)
 	return then >= now + sleep_us ? sleep_us : then > now ? then - now : 0;
 }
 
-static int wait_for_events(struct serve *o, struct paste_event *events, int64_t sleep_us)
+static int wait_for_events(struct serve_worker *w, struct paste_event *events, int64_t sleep_us)
 {
+	struct serve *o = w->serve;
 	int64_t rest_us = sleep_us ? rounds_rest_us(&o->rounds) : 0;
 
 	if (rest_us == 0)
-		return paste_stack_poll(o->stack, events, SERVICE_BATCH, sleep_us);
+		return paste_stack_poll(w->stack, events, SERVICE_BATCH, sleep_us);
 	/* What is queued leaves, what is there already is taken. */
-	int n = paste_stack_poll(o->stack, events, SERVICE_BATCH, 0);
+	int n = paste_stack_poll(w->stack, events, SERVICE_BATCH, 0);
 	if (n)
 		return n;
 	struct pollfd round = {.fd = paste_store_wait_fd(o->store), .events = POLLIN};
 	struct timespec rest = {.tv_nsec = rest_us * 1000};
+	serve_leave_turn(w);
 	ppoll(&round, 1, &rest, NULL);
-	return paste_stack_poll(o->stack, events, SERVICE_BATCH, sleep_us);
+	serve_enter_turn(w);
+	return paste_stack_poll(w->stack, events, SERVICE_BATCH, sleep_us);
 }
 
-int serve_run(struct serve *o)
+/* Others have asked for something a moment ago: their turns bring the upkeep along, and nothing is idle. */
+static bool others_are_busy(const struct serve_worker *w, int64_t now)
 {
+	const struct serve *o = w->serve;
+
+	return o->asked && o->asked != w && now - o->asked_us < BUSY_US;
+}
+
+/* Upkeep, as much of it as this turn allows. True: there is more to do now. */
+static bool keep_up(struct serve_worker *w, bool quiet, int64_t now)
+{
+	struct serve *o = w->serve;
+
+	if (!quiet) {
+		o->asked = w;
+		o->asked_us = now;
+	} else if (others_are_busy(w, now)) {
+		return false;
+	}
+	w->empty = quiet ? w->empty + 1 : 0;
+	if (o->options.spin && quiet && w->empty % IDLE_SPINS)
+		return false;
+	/* While somebody waits for a round, upkeep comes with the load, and goes on when something happens. */
+	return maintain(o, quiet && rounds_idle(&o->rounds)) && rounds_idle(&o->rounds);
+}
+
+/* What the first worker looks after besides. Returns not longer than sleep_us. */
+static int64_t look_after_all(struct serve *o, int64_t now, int64_t sleep_us)
+{
+	show_life(o, now);
+	return sleep_until(now, sleep_us, serve_scrub(o, now));
+}
+
+/* What is not for the service. True: the control socket wants something. */
+static bool take_signs(struct serve_worker *w, const struct paste_event *events, int n, int64_t now)
+{
+	bool control_asks = false;
+
+	for (int i = 0; i < n; i++) {
+		if (events[i].type != PASTE_EVENT_FD)
+			continue;
+		if (events[i].cookie == SERVE_SIGNAL_COOKIE)
+			handle_signals(w->serve, now);
+		if (events[i].cookie == SERVE_WAKE_COOKIE)
+			serve_woken(w);
+		control_asks |= events[i].cookie == SERVE_CONTROL_COOKIE;
+	}
+	if (w->serve->draining && !w->draining)
+		drain(w);
+	return control_asks;
+}
+
+int serve_run(struct serve_worker *w)
+{
+	struct serve *o = w->serve;
 	struct paste_event events[SERVICE_BATCH];
+	bool first = w == o->worker;
 	int64_t sleep_us = 0;
-	unsigned empty = 0, without_poll = 0;
+	unsigned without_poll = 0;
 	int datagrams = 0;
 
 	for (;;) {
 		int n = 0;
 		if (datagrams == 0 || o->udp.with_stack || ++without_poll == TURNS_WITHOUT_POLL) {
 			without_poll = 0;
-			n = wait_for_events(o, events, o->options.spin ? 0 : sleep_us);
+			n = wait_for_events(w, events, o->options.spin ? 0 : sleep_us);
 		}
 		if (n < 0) {
 			line_event(LINE_ERROR, "polling the sockets failed", "error", strerror(-n));
 			return n;
 		}
 		struct service_time now = serve_clocks();
-		bool control_asks = false;
-		for (int i = 0; i < n; i++) {
-			if (events[i].type != PASTE_EVENT_FD)
-				continue;
-			if (events[i].cookie == SERVE_SIGNAL_COOKIE)
-				handle_signals(o, now.monotonic_us);
-			control_asks |= events[i].cookie == SERVE_CONTROL_COOKIE;
-		}
+		bool control_asks = take_signs(w, events, n, now.monotonic_us);
 
-		service_take(o->service, now, events, n);
+		service_take(w->service, now, events, n);
 		datagrams = serve_udp_take(&o->udp);
 		bool quiet = n == 0 && datagrams == 0;
-		int soon = datagrams < 0 ? datagrams : answer_all(o);
+		int soon = datagrams < 0 ? datagrams : answer_all(w);
 		if (soon < 0) {
 			line_event(LINE_ERROR, "receiving datagrams failed", "error", strerror(-soon));
 			return soon;
 		}
 		if (!quiet)
-			service_turned(o->service, serve_clocks().monotonic_us);
+			service_turned(w->service, serve_clocks().monotonic_us);
 		if (control_asks)
 			control_work(o->control);
-		if (o->draining && is_drained(o, now.monotonic_us))
+		if (o->ended || (first && o->draining && is_drained(o, now.monotonic_us)))
 			return 0;
 
-		/* While somebody waits for a round, upkeep comes with the load, and goes on when something happens. */
-		bool idle = quiet && rounds_idle(&o->rounds);
-		empty = quiet ? empty + 1 : 0;
-		int more = 0;
-		if (!o->options.spin || !quiet || empty % IDLE_SPINS == 0)
-			more = maintain(o, idle) && rounds_idle(&o->rounds);
+		bool more = keep_up(w, quiet, now.monotonic_us);
 		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0
 			   : soon || o->draining || serve_udp_waits(&o->udp)          ? SERVICE_SOON_US
 										      : BLOCK_US;
 		int64_t gather_us = rounds_gather_us(&o->rounds);
 		if (gather_us < sleep_us)
 			sleep_us = gather_us;
-		sleep_us = sleep_until(now.monotonic_us, sleep_us, serve_scrub(o, now.monotonic_us));
-		sleep_us = sleep_until(now.monotonic_us, sleep_us, service_next(o->service));
+		if (first)
+			sleep_us = look_after_all(o, now.monotonic_us, sleep_us);
+		sleep_us = sleep_until(now.monotonic_us, sleep_us, service_next(w->service));
 		if (sleep_us > 0 && rounds_news(&o->rounds))
 			sleep_us = 0;
-		show_life(o, now.monotonic_us);
 	}
 }

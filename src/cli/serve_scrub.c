@@ -53,7 +53,7 @@ int64_t serve_scrub(struct serve *o, int64_t now)
 {
 	struct paste_store_stats s;
 
-	if (!o->options.scrub_us || service_error(o->service))
+	if (!o->options.scrub_us || service_error(o->worker[0].service))
 		return INT64_MAX;
 	if (now < o->scrub_at)
 		return o->scrub_at;

@@ -38,5 +38,5 @@ int serve_tcp_open(struct serve *o, const struct paste_stack_limits *limits, str
 	    .steer = steer,
 	    .arg = o,
 	};
-	return paste_tcp_open(region, &tcp, &o->stack, err);
+	return paste_tcp_open(region, &tcp, &o->worker[0].stack, err);
 }

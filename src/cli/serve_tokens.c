@@ -67,7 +67,10 @@ void serve_reload_tokens(struct serve *o)
 			   error.text);
 		return;
 	}
-	tokens_free(service_change_tokens(o->service, fresh));
+	for (uint32_t i = 0; i < o->options.workers; i++)
+		if (o->worker[i].service)
+			service_change_tokens(o->worker[i].service, fresh);
+	tokens_free(o->tokens);
 	o->tokens = fresh;
 	line_begin(&l, LINE_INFO, "tokens read again");
 	line_text(&l, "file", o->options.token_file);

@@ -47,6 +47,16 @@ void serve_choose_connections(struct serve_options *o)
 		tell_limit(o->connections, possible);
 }
 
+/* Connections are spread evenly, so each worker needs its part of the descriptors. */
+int serve_open_sockets(struct serve_worker *w, struct paste_error *err)
+{
+	const struct serve_options *o = &w->serve->options;
+	struct paste_stack_limits limits = {.connections = (uint32_t)((o->connections + o->workers - 1) / o->workers),
+					    .guard = serve_guard(w)};
+
+	return paste_sock_open(paste_store_region(w->serve->store), &limits, &w->stack, err);
+}
+
 int serve_open_transports(struct serve *o, struct paste_error *err)
 {
 	struct paste_stack_limits limits = {.connections = (uint32_t)o->options.connections};
@@ -58,7 +68,7 @@ int serve_open_transports(struct serve *o, struct paste_error *err)
 	}
 	if (o->options.http_xdp)
 		return serve_tcp_open(o, &limits, err);
-	return paste_sock_open(paste_store_region(o->store), &limits, &o->stack, err);
+	return serve_open_sockets(&o->worker[0], err);
 }
 
 static int listen_udp(struct serve *o, struct paste_error *err)
@@ -76,12 +86,12 @@ static int listen_udp(struct serve *o, struct paste_error *err)
 
 	if (o->options.http_xdp) {
 		open.stack_port = o->tcp_port;
-		open.stack_net = tcp_net(o->stack);
+		open.stack_net = tcp_net(o->worker[0].stack);
 	}
 	int rc = serve_udp_open(&o->udp, &open, err);
 
 	/* A loop that never sleeps looks by itself. */
-	if (rc == 0 && !o->options.spin && (rc = serve_udp_watch(&o->udp, o->stack, SERVE_UDP_COOKIE)) < 0)
+	if (rc == 0 && !o->options.spin && (rc = serve_udp_watch(&o->udp, o->worker[0].stack, SERVE_UDP_COOKIE)) < 0)
 		paste_fail(err, rc, "cannot wait for datagrams: %s", strerror(-rc));
 	return rc;
 }
@@ -92,7 +102,7 @@ int serve_listen(struct serve *o, struct paste_error *err)
 
 	if (rc < 0 || !o->options.http)
 		return rc;
-	return paste_stack_listen(o->stack, o->options.http, o->bound, sizeof(o->bound), err);
+	return paste_stack_listen(o->worker[0].stack, o->options.http, o->bound, sizeof(o->bound), err);
 }
 
 static void close_trace(struct serve *o)
@@ -115,8 +125,8 @@ static void close_trace(struct serve *o)
 void serve_close_transports(struct serve *o)
 {
 	serve_udp_close(&o->udp);
-	if (o->stack)
-		paste_stack_close(o->stack);
+	if (o->worker[0].stack)
+		paste_stack_close(o->worker[0].stack);
 	paste_port_close(o->tcp_tap);
 	paste_port_close(o->tcp_port);
 	close_trace(o);

@@ -58,7 +58,7 @@ void body_free(struct service *s, struct connection *c)
 	if (!c->request)
 		return;
 	if (c->state == READ_BODY)
-		s->arriving -= c->body_left;
+		s->rounds->arriving -= c->body_left;
 	link_remove(&c->body_link);
 	paste_body_free(s->store, &c->body);
 	request_free(s, c->request);
@@ -138,7 +138,7 @@ static bool has_room(const struct service *s, uint64_t bytes)
 {
 	uint64_t size = paste_buffer_size(s->region), room = paste_buffer_free(s->region) * size;
 
-	return s->arriving + bytes + 2 * size <= room;
+	return s->rounds->arriving + bytes + 2 * size <= room;
 }
 
 static void body_let_in(struct service *s, struct connection *c)
@@ -149,7 +149,7 @@ static void body_let_in(struct service *s, struct connection *c)
 		c->state = READ_BODY;
 	}
 	c->since = s->now.monotonic_us;
-	s->arriving += c->body_left;
+	s->rounds->arriving += c->body_left;
 	s->body_progress_at = s->now.monotonic_us;
 	if (c->wants_continue) {
 		c->wants_continue = false;
@@ -188,7 +188,7 @@ void body_begin(struct service *s, struct connection *c, const struct http_reque
 
 static void body_complete(struct service *s, struct connection *c)
 {
-	s->arriving -= c->body_left;
+	s->rounds->arriving -= c->body_left;
 	c->body_left = 0;
 	c->state = READ_HEAD;
 	execute(s, c, c->request, c->body.slices, c->body.n);
@@ -204,7 +204,7 @@ static bool body_take(struct service *s, struct connection *c, struct paste_ref 
 	slice_advance(s, rest, n);
 	connection_moved(s, c, n);
 	c->body_left -= n;
-	s->arriving -= n;
+	s->rounds->arriving -= n;
 	s->body_progress_at = s->now.monotonic_us;
 	if (c->chunked)
 		chunk_took(&c->chunk, n);
@@ -269,7 +269,7 @@ void body_check_rooms(struct service *s)
 			body_let_in(s, c);
 		else if (s->now.monotonic_us - c->since < ROOM_WAIT_US)
 			return;
-		else if (s->arriving)
+		else if (s->rounds->arriving)
 			body_refuse(s, c, 503, "no room for the body at the moment\n");
 		else
 			body_refuse(s, c, 507, "no room for the body\n");

@@ -36,12 +36,12 @@ static void write_label(FILE *f, const char *name, const char *value, const char
 	fprintf(f, "\"%s", behind);
 }
 
-static void write_denied(FILE *f, const struct service *s)
+static void write_denied(FILE *f, const struct service_stats *stats)
 {
 	fprintf(f, "# HELP paste_http_denied_total Requests without a token that is known, and with one that may only read.\n"
 		   "# TYPE paste_http_denied_total counter\n");
-	fprintf(f, "paste_http_denied_total{code=\"401\"} %" PRIu64 "\n", s->stats.denied[0]);
-	fprintf(f, "paste_http_denied_total{code=\"403\"} %" PRIu64 "\n", s->stats.denied[1]);
+	fprintf(f, "paste_http_denied_total{code=\"401\"} %" PRIu64 "\n", stats->denied[0]);
+	fprintf(f, "paste_http_denied_total{code=\"403\"} %" PRIu64 "\n", stats->denied[1]);
 }
 
 /* By the names in the token file; tokens without a name are one. */
@@ -76,9 +76,11 @@ static void write_latency(FILE *f, const struct service *s)
 	fprintf(f, "# HELP paste_http_request_seconds Time from when a request was complete until its reply was handed "
 		   "to the transport.\n# TYPE paste_http_request_seconds histogram\n");
 	for (int k = 0; k < SERVICE_KINDS; k++) {
-		const struct latency *l = &s->latency[k];
+		struct latency sum, *l = &sum;
 		uint64_t below = 0;
 		unsigned bin = 0;
+
+		service_latency(s, (enum service_kind)k, l);
 
 		for (unsigned power = 3; power <= 23; power++) {
 			while (bin < LATENCY_BINS && latency_bin_end(bin) <= 1ull << power)
@@ -104,28 +106,28 @@ static void write_process(FILE *f, const struct service *s)
 		(double)(s->now.monotonic_us - s->started_us) / 1e6);
 }
 
-static void write_service(FILE *f, const struct service *s)
+static void write_service(FILE *f, const struct service *s, const struct service_stats *stats)
 {
 	const struct metric metrics[] = {
-	    {"http_requests_total", "counter", "Requests whose head was complete.", s->stats.requests},
-	    {"http_connections", "gauge", "Connections of clients.", s->stats.connections},
+	    {"http_requests_total", "counter", "Requests whose head was complete.", stats->requests},
+	    {"http_connections", "gauge", "Connections of clients.", stats->connections},
 	    {"http_stalled_total", "counter",
 	     "Times a connection was not read because its client did not take its replies, or for want of "
 	     "room.",
-	     s->stats.stalled},
-	    {"http_waited_room_total", "counter", "Bodies that waited for room.", s->stats.waited_room},
+	     stats->stalled},
+	    {"http_waited_room_total", "counter", "Bodies that waited for room.", stats->waited_room},
 	    {"http_timed_out_total", "counter",
-	     "Connections ended because a request, or taking its reply, took too long.", s->stats.timed_out},
+	     "Connections ended because a request, or taking its reply, took too long.", stats->timed_out},
 	    {"medium_failed", "gauge", "1 when the medium has failed and nothing is stored any more.",
 	     s->rounds->error != 0},
 	};
 
 	WRITE(f, metrics);
-	write_denied(f, s);
+	write_denied(f, stats);
 	fprintf(f, "# HELP paste_http_replies_total Replies by the class of their status code.\n"
 		   "# TYPE paste_http_replies_total counter\n");
 	for (int i = 1; i < 6; i++)
-		fprintf(f, "paste_http_replies_total{code=\"%dxx\"} %" PRIu64 "\n", i, s->stats.replies[i]);
+		fprintf(f, "paste_http_replies_total{code=\"%dxx\"} %" PRIu64 "\n", i, stats->replies[i]);
 }
 
 static void write_stack(FILE *f, const struct paste_stack_stats *s)
@@ -260,12 +262,14 @@ char *metrics_text(struct service *s, size_t *length)
 	if (!f)
 		return NULL;
 	struct paste_store_stats store = {0};
-	struct paste_stack_stats stack = {0};
+	struct paste_stack_stats stack;
+	struct service_stats stats;
 	paste_store_stats(s->store, &store);
-	paste_stack_stats(s->stack, &stack);
+	service_stack_stats(s, &stack);
+	service_stats(s, &stats);
 	write_identity(f, &store);
 	write_process(f, s);
-	write_service(f, s);
+	write_service(f, s, &stats);
 	write_latency(f, s);
 	write_tokens(f, s);
 	write_stack(f, &stack);

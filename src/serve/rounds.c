@@ -23,6 +23,7 @@ int rounds_init(struct rounds *r, struct paste_store *store, struct paste_error 
 	    .durable = (uint64_t)durable,
 	    .take_time = paste_store_wait_fd(store) >= 0,
 	};
+	link_init(&r->services);
 	return 0;
 }
 

@@ -6,6 +6,9 @@
  * and each sends the replies whose round is durable:
  *
  *	take of every service ──► rounds_step ──► answer of every service ──► again while rounds_may_commit
+ *
+ * Loops of several threads share them as well, one turn at a time: each steps for all, and wakes those for whose services there
+ * is news then (service_has_news()).
  */
 #ifndef SERVE_ROUNDS_H
 #define SERVE_ROUNDS_H
@@ -13,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/link.h"
 #include "paste/store.h"
 
 #define ROUNDS_BUCKETS 256 /* of streams, by the hash of their names */
@@ -29,12 +33,14 @@ struct rounds {
 	uint32_t expected, seen;          /* in the open round before it is closed; at the last step */
 	uint32_t vain;                    /* rounds for which nothing is expected */
 	int error;      /* the medium has failed: no round will be durable any more */
+	struct link services; /* HTTP services, for what is told of all of them together */
+	uint64_t arriving;    /* bytes of bodies that they let in and that have not arrived */
 	bool followed;  /* somebody has waited for entries: count appends from now on */
 	uint32_t
 	    appended[ROUNDS_BUCKETS]; /* appends to the streams of each bucket, for those who wait for them */
 };
 
-/* -EIO and the like: the medium has failed already. */
+/* -EIO and the like: the medium has failed already. They stay where they are from then on. */
 int rounds_init(struct rounds *r, struct paste_store *store, struct paste_error *err);
 
 static inline void rounds_saw(struct rounds *r, uint64_t round)

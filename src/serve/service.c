@@ -51,6 +51,7 @@ int service_open(const struct service_options *options, struct service **service
 		return rc;
 	}
 	s->seen_durable = s->rounds->durable;
+	link_append(&s->rounds->services, &s->peer_link);
 	*service = s;
 	return 0;
 }
@@ -60,6 +61,7 @@ void service_close(struct service *s)
 	while (!link_empty(&s->all))
 		connection_drop(s, link_owner(s->all.next, struct connection, link), true);
 	connection_free_dropped(s);
+	link_remove(&s->peer_link);
 	connection_pools_close(s);
 	body_pool_close(s);
 	reply_pool_close(&s->replies);
@@ -225,9 +227,16 @@ void service_turned(struct service *s, int64_t now_us)
 	}
 }
 
-const struct latency *service_latency(const struct service *s, enum service_kind kind)
+bool service_has_news(const struct service *s)
 {
-	return &s->latency[kind];
+	const struct rounds *r = s->rounds;
+
+	if (!link_empty(&s->waiting) && (s->seen_durable != r->durable || s->seen_error != r->error))
+		return true;
+	/* Who waits for entries has an alarm. */
+	return r->followed &&
+	       (s->seen_error != r->error || memcmp(s->seen_appended, r->appended, sizeof(s->seen_appended)) != 0) &&
+	       alarms_next(&s->alarms) != INT64_MAX;
 }
 
 struct tokens *service_change_tokens(struct service *s, struct tokens *tokens)
@@ -259,7 +268,3 @@ int service_error(const struct service *s)
 	return s->rounds->error;
 }
 
-void service_stats(const struct service *s, struct service_stats *stats)
-{
-	*stats = s->stats;
-}

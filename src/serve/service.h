@@ -58,6 +58,7 @@ struct service_time {
 	int64_t unix_ms; /* since 1970: for Date and what expires */
 };
 
+/* Of all services that share the rounds, together. */
 struct service_stats {
 	uint64_t requests;
 	uint64_t replies[6];  /* by the status code's first digit */
@@ -103,7 +104,8 @@ int service_turn(struct service *s, struct service_time now, const struct paste_
 /* The turn's replies are with the stack: for the times of requests, which are counted from when a request was complete until
  * then. It is one more look at the clock in a turn; an owner who does not call it has no times of what a turn answers itself. */
 void service_turned(struct service *s, int64_t now_us);
-const struct latency *service_latency(const struct service *s, enum service_kind kind);
+/* Of all services that share the rounds. */
+void service_latency(const struct service *s, enum service_kind kind, struct latency *sum);
 
 /* Other tokens from now on. Those before are the owner's again. */
 struct tokens *service_change_tokens(struct service *s, struct tokens *tokens);
@@ -117,5 +119,19 @@ void service_drain(struct service *s);
 int service_error(const struct service *s);
 
 void service_stats(const struct service *s, struct service_stats *stats);
+void service_stack_stats(const struct service *s, struct paste_stack_stats *stats); /* of their stacks */
+
+/* Of this one alone. */
+struct service_share {
+	uint64_t requests;
+	uint32_t connections;
+};
+struct service_share service_share(const struct service *s);
+
+/*
+ * Where several loops share the rounds: one of the others stepped them, and there are replies of this service that may leave since, or
+ * somebody who waits for the entries that came. To be asked after each turn of another; then its loop needs a turn.
+ */
+bool service_has_news(const struct service *s);
 
 #endif

@@ -16,6 +16,7 @@
  *	access.c      who may ask
  *	alarms.c      when waits for entries end
  *	metrics.c     GET /metrics
+ *	sums.c        what services that share the rounds have counted together
  */
 #ifndef SERVE_SERVICE_INSIDE_H
 #define SERVE_SERVICE_INSIDE_H
@@ -132,9 +133,9 @@ struct service {
 	struct text scratch;
 
 	struct rounds *rounds, own_rounds;
+	struct link peer_link; /* in rounds.services */
 	uint64_t seen_durable; /* replies that waited for it were looked at; the same of the failure */
 	int seen_error;
-	uint64_t arriving;        /* bytes of bodies that were let in and have not arrived */
 	int64_t body_progress_at; /* monotonic us */
 	bool draining;
 

@@ -20,11 +20,13 @@ MIB = 1 << 20
 class Api:
     """With `medium` in a subclass. One service for all; each test uses names of its own."""
 
+    workers = 1
+
     @classmethod
     def setUpClass(cls):
         cls.folder = cls.enterClassContext(folder_on(cls.medium))
         cls.region = create(PST, cls.folder / 'region', '128M', cls.medium)
-        cls.service = cls.enterClassContext(Service(PST, cls.region))
+        cls.service = cls.enterClassContext(Service(PST, cls.region, '--workers', cls.workers))
 
     @classmethod
     def tearDownClass(cls):
@@ -505,6 +507,10 @@ class OnShm(Api, unittest.TestCase):
 
 class OnFile(Api, unittest.TestCase):
     medium = 'file'
+
+
+class OnFileWithTwoWorkers(Api, unittest.TestCase):
+    medium, workers = 'file', 2
 
 
 class SmallBodies(unittest.TestCase):

@@ -11,7 +11,7 @@ is small and most of it is live, so that checkpoints and the cleaner run all the
     close     SIGTERM under load, killed while it closes
     clean     SIGTERM under load: it must end with status 0, and the region be marked as closed clean
 
-After each, `pst check` must find the region sound before anybody serves it again. With --faulty, a `pst` whose disk has
+Over kernel sockets each life has one worker, or two, or three (--workers). After each, `pst check` must find the region sound before anybody serves it again. With --faulty, a `pst` whose disk has
 a cache that is lost with the process (disk_layer.c): what was not synced in time is gone, as after a power cut.
 
 Over `xdp` our own TCP serves, on the near end of a veth pair; the load comes from another namespace, sometimes from our own
@@ -82,10 +82,11 @@ class Loop:
         if self.pair:
             host = self.rng.choice((ADDRESS[4][0], f'[{ADDRESS[6][0]}]'))
             return Service(self.pst, region, '--public', '--xdp', HERE, http=f'{host}:{PORT}', wait=wait)
+        workers = '--workers', self.rng.choice((1, 1, 2, 3))
         if not self.faulty:
-            return Service(self.pst, region, wait=wait)
+            return Service(self.pst, region, *workers, wait=wait)
         # The layer between us and the disk makes calls of its own.
-        return Service(self.faulty, region, '--no-seccomp', env=self.disk.env, wait=wait)
+        return Service(self.faulty, region, *workers, '--no-seccomp', env=self.disk.env, wait=wait)
 
     def client(self):
         """How pst bench gets to the service: arguments, and what runs it."""

@@ -140,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	NEED(paste_store_check(w.store, damaged, NULL) == 0);
 	uint64_t had = contents(w.store);
-	service_close(w.service);
+	service_close(w.worker[0].service);
 	fake_stack_free(w.stack);
 	for (uint32_t b = 0; b < w.region->buffers; b++)
 		NEED(w.region->buffer[b].users == 0);

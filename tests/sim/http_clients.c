@@ -457,7 +457,7 @@ static void hang_up(struct http_clients *c, uint32_t i)
 
 static struct http_line connect_to(struct http_world *w)
 {
-	return (struct http_line){w->options.transport, w->options.transport->connect(w)};
+	return (struct http_line){w->options.transport, http_world_connect(w)};
 }
 
 /* Its connection ends, or it takes its replies or does not. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * test_http_crash [--tcp] [--kind K] [--seed S | --from S] [--seeds N]
+ * test_http_crash [--tcp | --workers N] [--kind K] [--seed S | --from S] [--seeds N]
  *
  * The whole service over a real store on a simulated medium: concurrent clients ask for everything that it
  * has, it crashes at random events (a reply that leaves is one), and whatever the medium may hold then is
@@ -11,6 +11,8 @@
  * With --tcp the clients reach it over our own TCP and a bad wire (http_tcp.h): the segment of a reply that
  * leaves is the event, packets arrive as device writes, and after a crash the device goes on writing into what
  * stood in its ring until the next life has it stopped (http_late.h). Else through memory (http_fake.c).
+ *
+ * With several workers (in memory only) the clients are theirs in turn; what they leave is opened by one.
  *
  * Built with -DPASTE_MUTATE, PASTE_MUTANT names a site to break. SIM_SEEDS overrides the number of seeds.
  */
@@ -43,6 +45,7 @@ __attribute__((constructor)) static void choose_mutant(void)
 struct coverage {
 	struct http_coverage http;
 	bool over_tcp;
+	uint32_t workers; /* 0: 1 */
 	struct http_tcp_coverage tcp;
 	uint64_t asked_devices;
 	uint64_t lives[GENERATIONS + 1], images, points, in_recovery, failed_media;
@@ -229,8 +232,10 @@ static void works(struct life *life, uint32_t steps)
 	uint32_t piece = pieces[sim_below(&life->random, 4)], offset = (uint32_t)sim_below(&life->random, 200);
 
 	if (life->world.options.transport == &http_fake) {
-		fake_stack_set_piece(life->world.stack, piece);
-		fake_stack_set_offset(life->world.stack, offset);
+		for (uint32_t i = 0; i < life->world.options.workers; i++) {
+			fake_stack_set_piece(life->world.worker[i].stack, piece);
+			fake_stack_set_offset(life->world.worker[i].stack, offset);
+		}
 	}
 	for (uint32_t i = 0; i < steps && !life->world.error; i++)
 		step(life);
@@ -258,6 +263,7 @@ static void open_world(struct life *life)
 	struct http_world_options options = {
 	    .now = {.monotonic_us = 1000000, .unix_ms = (int64_t)life->history->now},
 	    .take_time = life->take_time,
+	    .workers = life->coverage->workers,
 	    .transport = life->coverage->over_tcp ? &http_tcp : &http_fake,
 	    .seed = life->seed,
 	    .small_max = life->coverage->over_tcp && life->seed % 2 ? SMALL : 0,
@@ -460,6 +466,7 @@ int main(int argc, char **argv)
 	uint64_t from = 1, seeds = 20;
 	const char *environment = getenv("SIM_SEEDS");
 	struct coverage coverage = {0};
+	char workers[32];
 
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
 	mallopt(M_TRIM_THRESHOLD, 512 << 20);
@@ -474,6 +481,12 @@ int main(int argc, char **argv)
 			i--;
 			continue;
 		}
+		if (strcmp(argv[i], "--workers") == 0 && atoi(value) > 0 && atoi(value) <= WORKERS_MAX) {
+			coverage.workers = (uint32_t)atoi(value);
+			snprintf(workers, sizeof(workers), " --workers %u", coverage.workers);
+			o.more = workers;
+			continue;
+		}
 		if (strcmp(argv[i], "--kind") == 0 && sim_kind_parse(value, &o.kind) == 0)
 			continue;
 		if (strcmp(argv[i], "--seed") == 0)
@@ -483,7 +496,7 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--seeds") == 0)
 			seeds = environment ? seeds : strtoull(value, NULL, 0);
 		else if (strcmp(argv[i], "--logs") != 0) /* of a printed replay command: there is one */
-			return fprintf(stderr, "usage: %s [--kind K] [--seed S | --from S] [--seeds N]\n",
+			return fprintf(stderr, "usage: %s [--tcp | --workers N] [--kind K] [--seed S | --from S] [--seeds N]\n",
 				       argv[0]),
 			       2;
 	}
