@@ -2,6 +2,7 @@
 /* Creating, opening and closing a store. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,8 @@
 #include "store/recover.h"
 
 #define LOCK_WAIT_MS 5000
+#define LOCK_LOOKS 3 /* one that was killed just now does not look so yet */
+#define PROCESS_EXITING 4 /* the kernel's PF_EXITING */
 #define TINY_MAX OP_INLINE_MAX
 #define SMALL_MAX_LINES 512          /* bytes copied into the record where units are lines, see docs/durability.md */
 #define SMALL_MAX_BLOCKS (16 * 1024) /* and where they are blocks: one sequential write instead of several */
@@ -372,6 +375,24 @@ static struct holder find_holder(const struct media_options *mo)
 	return h;
 }
 
+/* Killed, but not gone: it gives its memory back, or its parent has not asked what became of it (proc(5), stat). */
+static bool is_ending(uint64_t pid)
+{
+	unsigned long flags = 0;
+	char path[40], line[512], state = 0;
+
+	snprintf(path, sizeof(path), "/proc/%llu/stat", (unsigned long long)pid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return false;
+	/* Its name stands in parentheses, and may have some itself. */
+	const char *behind = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	if (!behind || sscanf(behind + 1, " %c %*d %*d %*d %*d %*d %lu", &state, &flags) != 2)
+		return false;
+	return state == 'Z' || state == 'X' || (flags & PROCESS_EXITING);
+}
+
 /* The process that took the region is gone, or unknown. On another host it cannot be asked. */
 static bool holder_is_dead(const struct holder *h)
 {
@@ -380,7 +401,9 @@ static bool holder_is_dead(const struct holder *h)
 	gethostname(here, sizeof(here) - 1);
 	if (h->pid == 0)
 		return true;
-	return strcmp(h->host, here) == 0 && kill((pid_t)h->pid, 0) < 0 && errno == ESRCH;
+	if (strcmp(h->host, here) != 0)
+		return false;
+	return (kill((pid_t)h->pid, 0) < 0 && errno == ESRCH) || is_ending(h->pid);
 }
 
 static int busy(const char *path, const struct holder *h, struct paste_error *err)
@@ -395,14 +418,15 @@ static int busy(const char *path, const struct holder *h, struct paste_error *er
  * after a crash is faster. Wait for it, and only for it. */
 static int open_medium(const struct media_options *mo, struct media **m, struct paste_error *err)
 {
-	int ret = -EBUSY;
+	int ret = -EBUSY, alive = 0;
 
 	for (int waited_ms = 0; waited_ms <= LOCK_WAIT_MS; waited_ms += 10) {
 		ret = media_open(mo, m, err);
 		if (ret != -EBUSY)
 			return ret;
 		struct holder h = find_holder(mo);
-		if (!holder_is_dead(&h) || waited_ms == LOCK_WAIT_MS)
+		alive = holder_is_dead(&h) ? 0 : alive + 1;
+		if (alive == LOCK_LOOKS || waited_ms == LOCK_WAIT_MS)
 			return busy(mo->path, &h, err);
 		usleep(10 * 1000);
 	}

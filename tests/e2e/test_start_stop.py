@@ -50,6 +50,12 @@ class StartStop:
                 c.send(b''.join(request('PUT', f'/kv/{n}.{i}', b'x' * 5000) for i in range(20)))
                 self.assertEqual(c.reply().status, 201)
                 service.end(signal.SIGKILL)
+        # As a shell does it: kill -9 and start, without a wait between them.
+        for n in range(10):
+            with Service(PST, self.region) as service:
+                service.process.send_signal(signal.SIGKILL)
+                with Service(PST, self.region) as other:
+                    other.end()
         with Service(PST, self.region) as service, service.client() as c:
             self.assertEqual([c.ask('GET', f'/kv/{n}.0').status for n in range(10)], [200] * 10)
 
