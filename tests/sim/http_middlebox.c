@@ -96,6 +96,13 @@ bool middlebox_sees(struct middlebox *m, const struct packet_path *path, const s
 	return instead;
 }
 
+void middlebox_repeats(struct middlebox *m, const struct packet_path *path, const struct tcp_segment *s)
+{
+	const struct middlebox_stream nothing = {.bytes = (const uint8_t *)"", .first = s->seq};
+
+	add(m, path, s, &nothing, 0, 0);
+}
+
 void middlebox_send(struct middlebox *m)
 {
 	struct paste_ring *r = &m->port->transmit[0];

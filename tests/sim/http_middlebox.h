@@ -39,6 +39,9 @@ struct middlebox {
 bool middlebox_sees(struct middlebox *m, const struct packet_path *path, const struct tcp_segment *s,
 		    const struct middlebox_stream *stream);
 
+/* A segment without data, once more. */
+void middlebox_repeats(struct middlebox *m, const struct packet_path *path, const struct tcp_segment *s);
+
 /* Send what it has made. */
 void middlebox_send(struct middlebox *m);
 

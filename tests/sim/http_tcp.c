@@ -40,6 +40,8 @@ struct tcp_line {
 	bool answered;  /* the service's SYN has left */
 	bool over;      /* its FIN has */
 	uint32_t absent;
+	struct packet_path path; /* of the client's reset, if there was one, and the segment */
+	struct tcp_segment reset;
 };
 
 struct http_tcp {
@@ -156,6 +158,10 @@ static bool client_sent(void *arg, uint64_t now_ns, uint32_t port, uint8_t *fram
 	look_at_window(t, &s);
 	if (s.flags & TCP_SYN)
 		l->up_first = s.seq + 1;
+	if (s.flags & TCP_RST) {
+		l->path = p.path;
+		l->reset = s;
+	}
 	if (!s.length)
 		return false;
 	say(&l->up, s.seq - l->up_first, frame + s.payload, s.length, "a client's bytes change");
@@ -250,6 +256,15 @@ static void look_who_is_there(struct http_tcp *t)
 	}
 }
 
+/* A reset is lost like anything else, and a service that has nothing to send would never learn of it: what was
+ * asked there would stay open for ever. It is said until it is heard. */
+static void reset_again(struct http_tcp *t)
+{
+	for (struct tcp_line *l = t->lines; l; l = l->next)
+		if (l->reset.flags && !l->absent && sim_chance(&t->random, 8))
+			middlebox_repeats(&t->box, &l->path, &l->reset);
+}
+
 /* Where a device may write, it does. */
 static void scribble(struct http_tcp *t)
 {
@@ -275,6 +290,7 @@ static void pass(struct http_world *w)
 	now = next - now > LONGEST_US ? now + LONGEST_US : next;
 	w->now.monotonic_us = (int64_t)now;
 	look_who_is_there(t);
+	reset_again(t);
 	scribble(t);
 	middlebox_send(&t->box);
 	wire_advance(t->wire, now * 1000);
