@@ -38,8 +38,7 @@
 enum paste_event_type {
 	PASTE_EVENT_ACCEPT,   /* conn: a new passive connection. Set its user pointer now if wanted. */
 	PASTE_EVENT_DATA,     /* conn, slice: received, in order */
-	PASTE_EVENT_WRITABLE, /* conn: its queue of unsent bytes fell below half of the limit, after -EAGAIN
-			       */
+	PASTE_EVENT_WRITABLE, /* conn: its queue of unsent bytes fell below half of the limit, after -EAGAIN */
 	PASTE_EVENT_EOF,      /* conn: the peer will send no more (half-close) */
 	PASTE_EVENT_ERROR,    /* conn, error: the connection is dead (reset, timed out). Close it. */
 	PASTE_EVENT_FD,       /* cookie: a descriptor of paste_stack_watch() is readable */
@@ -82,10 +81,10 @@ struct paste_stack_guard {
 
 struct paste_stack_limits {
 	uint32_t connections;     /* at most so many at once; further ones are closed at accept. 0: 16384 */
-	uint32_t receive_buffers; /* posted for receiving, all connections together; power of two. 0: by
-				     region size */
-	uint32_t send_bytes;      /* queued and unsent, a connection, before -EAGAIN. 0: 256 KiB (one send is
-				     always      admitted while the queue is below it) */
+	uint32_t receive_buffers; /* posted for receiving, all connections together; power of two. 0: by region size */
+	/* Queued and unsent, a connection, before -EAGAIN; one send is always admitted below it. 0: 256 KiB. What a connection
+	 * may hold of received bytes: receive_window of paste/tcp.h. */
+	uint32_t send_bytes;
 	const struct paste_stack_guard *guard; /* kernel sockets only; NULL: the stack is alone. It stays the caller's */
 };
 
@@ -148,16 +147,14 @@ struct paste_conn {
 int paste_sock_open(struct paste_region *region, const struct paste_stack_limits *limits,
 		    struct paste_stack **stack, struct paste_error *err);
 
-/* Reset what is still connected, and put every buffer: posted, received and not handed over, queued to be
- * sent. */
+/* Reset what is still connected, and put every buffer: posted, received and not handed over, queued to be sent. */
 static inline void paste_stack_close(struct paste_stack *s)
 {
 	s->ops->close(s);
 }
 
-/* Listen on HOST:PORT ("127.0.0.1:8080", "[::1]:0", "localhost:80"); port 0 lets the kernel choose. The bound
- * address is written to `bound` in the same form. Over kernel sockets also on "unix:/PATH": the file has mode 0660, and is removed
- * when listening ends. */
+/* Listen on HOST:PORT ("127.0.0.1:8080", "[::1]:0", "localhost:80"); port 0 lets the kernel choose. The bound address is
+ * written to `bound`. Over kernel sockets also on "unix:/PATH": a file of mode 0660, removed when listening ends. */
 static inline int paste_stack_listen(struct paste_stack *s, const char *address, char *bound,
 				     size_t bound_size, struct paste_error *err)
 {
@@ -233,8 +230,7 @@ static inline int paste_conn_shut(struct paste_conn *c)
 	return c->ops->shut ? c->ops->shut(c) : -EOPNOTSUPP;
 }
 
-/* Send what is queued, then close. / Reset now. The connection is the stack's again; what arrives is dropped.
- */
+/* Send what is queued, then close. / Reset now. The connection is the stack's again; what arrives is dropped. */
 static inline void paste_conn_close(struct paste_conn *c)
 {
 	c->ops->finish(c);

@@ -122,6 +122,9 @@ static int make_rules(const struct serve_udp_options *what, struct paste_xdp_rul
 	if (net_address_parse(host, address) < 0)
 		return paste_fail(err, -EINVAL,
 				  "%s: with --xdp the host is an address: 10.0.0.1 or [fd00::1]", what->text);
+	if (!xdp_interface_is_local(address->byte))
+		return paste_fail(err, -EADDRNOTAVAIL, "%s: no interface here has this address (`ip addr` lists them)",
+				  what->text);
 	memcpy(rule[0].address, address->byte, sizeof(rule[0].address));
 	return 1;
 }

@@ -211,16 +211,27 @@ static int send_all(struct tcp *t)
 	return net_flush(t->net);
 }
 
-static uint32_t posted(const struct tcp *t, uint32_t least)
+static uint32_t posted(const struct tcp *t)
 {
 	struct paste_port *port = net_port(t->net);
 	uint32_t n = 0;
 
+	for (uint32_t q = 0; q < port->info.queues; q++)
+		n += port->ops->posted(port, q);
+	return n;
+}
+
+/* A flow comes over one queue: the others' buffers do not help a queue that has none, which would not even hear what makes
+ * room again. So the queue that has the least counts for each. */
+uint32_t tcp_rings_spare(struct paste_port *port)
+{
+	uint32_t least = UINT32_MAX, half = port->receive[0].size / 2;
+
 	for (uint32_t q = 0; q < port->info.queues; q++) {
 		uint32_t here = port->ops->posted(port, q);
-		n += here > least ? here - least : 0;
+		least = here < least ? here : least;
 	}
-	return n;
+	return least > half ? (least - half) * port->info.queues : 0;
 }
 
 /* Buffers that connections may take to hold what arrives, above those that are left to acknowledge, to answer
@@ -233,7 +244,7 @@ static void count_room(struct tcp *t)
 	if (free_buffers > t->keep_reserve)
 		t->keep = free_buffers - t->keep_reserve;
 	else
-		t->keep = posted(t, net_port(t->net)->receive[0].size / 2);
+		t->keep = tcp_rings_spare(net_port(t->net));
 }
 
 static int receive_all(struct tcp *t, struct paste_event *events, int max)
@@ -364,7 +375,7 @@ static void tcp_stats(const struct paste_stack *base, struct paste_stack_stats *
 	*stats = t->stats;
 	stats->connections = t->full_n - t->delivered_n;
 	stats->waiting = t->keep == 0 ? t->full_n : 0;
-	stats->posted = posted(t, 0);
+	stats->posted = posted(t);
 }
 
 void paste_tcp_stats(const struct paste_stack *base, struct paste_tcp_stats *stats)

@@ -20,4 +20,8 @@ uint64_t tcp_next(const struct paste_stack *s);
  * for that one. */
 struct net *tcp_net(struct paste_stack *s);
 
+/* Of the buffers that wait for packets, those that may be taken while there are no others: half of them always go on to
+ * receive. */
+uint32_t tcp_rings_spare(struct paste_port *port);
+
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -146,6 +147,20 @@ int xdp_interface_find(const char *name, struct xdp_interface *i, struct paste_e
 int xdp_interface_queue_taken(unsigned index, uint32_t queue)
 {
 	return xdp_netdev_queue_taken(index, queue);
+}
+
+bool xdp_interface_is_local(const uint8_t address[16])
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), off = 0;
+
+	if (fd < 0)
+		return true; /* no IPv6 here: whoever uses it will find out */
+	memcpy(&to.sin6_addr, address, sizeof(to.sin6_addr));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	bool local = bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 || errno != EADDRNOTAVAIL;
+	close(fd);
+	return local;
 }
 
 uint32_t xdp_interface_mtu_for(uint32_t chunk, uint32_t headroom)

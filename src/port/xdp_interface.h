@@ -40,6 +40,10 @@ int xdp_interface_find(const char *name, struct xdp_interface *i, struct paste_e
  * a negative errno. */
 int xdp_interface_queue_taken(unsigned index, uint32_t queue);
 
+/* Is this one of the addresses of this network namespace, or "any"? IPv4 mapped. An address of a link (fe80::) passes: it is
+ * told only together with its interface. */
+bool xdp_interface_is_local(const uint8_t address[16]);
+
 /* Largest MTU whose frames fit into one buffer of `chunk` bytes of which `headroom` come before the packet.
  */
 uint32_t xdp_interface_mtu_for(uint32_t chunk, uint32_t headroom);

@@ -254,6 +254,32 @@ class TcpLinux(PairTest):
                 self.assertLess(time.monotonic() - began, 600 if LONG else 60)
                 self.assertEqual(service.end(signal.SIGTERM), 0)
 
+    def test_a_value_deleted_while_it_is_sent_is_sent_with_its_old_bytes(self):
+        """Retransmissions included. Its buffers are the next ones to be written otherwise: the region is full."""
+        def ask(*args):
+            with contextlib.closing(Peer(self.pair)) as peer:
+                return peer.ask(*args)[0]
+
+        region, body = self.region('32M'), block(2 * MIB)
+        service, n = self.serve(region), 0
+        self.assertEqual(ask('PUT', '/kv/a', body), 201)
+        while ask('PUT', f'/kv/{n}', block(MIB // 4)) == 201:
+            n += 1
+        self.assertGreater(n, 20)
+        with self.losing(1):
+            reader = self.peer(timeout=30)
+            reader.send('GET', '/kv/a')
+            reader.left = reader.read()
+            self.assertEqual(ask('DELETE', '/kv/a'), 204)
+            for n in range(20):
+                ask('PUT', f'/kv/again-{n}', bytes([n]) * 100000)
+            self.assertEqual(reader.reply()[:3], (200, len(body), hashlib.sha256(body).hexdigest()))
+        # Then there is room.
+        self.assertEqual(ask('DELETE', '/kv?prefix=again-'), 200)
+        wait_until(lambda: ask('PUT', '/kv/b', block(MIB)) == 201, 'its buffers are free')
+        self.assertEqual(service.end(signal.SIGTERM), 0)
+        check(PST, region)
+
     # --- many
 
     def test_thousands_of_connections(self):

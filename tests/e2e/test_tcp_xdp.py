@@ -226,6 +226,14 @@ class TcpXdp(PairTest):
             self.assertEqual([p.data[42:52] for p in trace.packets if p.data[23] == 17 and p.inbound], [b'a datagram'])
             self.assertEqual(len([p for p in trace.packets if p.data[23] == 17 and not p.inbound]), 1)
 
+    def test_an_address_that_nobody_has_is_refused(self):
+        region = self.region()
+        for args in (['--http', '10.9.9.9:8080'], ['--http', '[fd00:9::9]:8080'], ['--udp', '10.9.9.9:9000', '--http', 'none'],
+                     ['--udp', '[fd00:9::9]:9000', '--http', 'none']):
+            ran = run(PST, 'serve', region, '--public', '--xdp', HERE, *args, timeout=20)
+            self.assertEqual((ran.returncode, ran.stdout), (1, ''), args)
+            self.assertIn('no interface here has this address', ran.stderr)
+
     def test_loopback_stays_with_the_kernel(self):
         region = self.region()
         with self.open.enter_context(Service(PST, region, '--public', '--xdp', HERE)) as service:

@@ -535,6 +535,30 @@ static void a_full_region_is_still_served(void **state)
 	script_end(&f);
 }
 
+static uint32_t posted_of[3];
+
+static uint32_t posted(struct paste_port *port, uint32_t queue)
+{
+	assert_true(queue < port->info.queues);
+	return posted_of[queue];
+}
+
+/* A queue that is down to half of its ring may lose no more buffers, however many the others have: it would go deaf, and with
+ * it whoever could make room. */
+static void no_queue_goes_deaf_because_others_have_buffers(void **state)
+{
+	struct paste_ring ring[3] = {{.size = 512}, {.size = 512}, {.size = 512}};
+	struct paste_port_ops ops = {.posted = posted};
+	struct paste_port port = {.info.queues = 3, .receive = ring, .ops = &ops};
+	static const uint32_t rows[][4] = {{512, 512, 512, 768}, {256, 512, 512, 0}, {512, 512, 0, 0},
+					   {512, 260, 512, 12},	 {0, 0, 0, 0},	     {100, 512, 257, 0}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memcpy(posted_of, rows[i], sizeof(posted_of));
+		assert_int_equal(tcp_rings_spare(&port), rows[i][3]);
+	}
+}
+
 /* A byte a segment while the application does not read: they share buffers. */
 static void a_dribble_does_not_hold_a_buffer_a_byte(void **state)
 {
@@ -600,6 +624,7 @@ int main(void)
 	    cmocka_unit_test(closed_windows_cost_what_the_limit_says_and_not_for_ever),
 	    cmocka_unit_test(gaps_that_are_never_filled_leave_room_for_what_comes_in_order),
 	    cmocka_unit_test(a_full_region_is_still_served),
+	    cmocka_unit_test(no_queue_goes_deaf_because_others_have_buffers),
 	    cmocka_unit_test(a_dribble_does_not_hold_a_buffer_a_byte),
 	    cmocka_unit_test(connections_in_time_wait_are_bounded),
 	};
