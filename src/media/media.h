@@ -34,6 +34,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "media/probe.h"
 #include "paste/error.h"
 
 enum media_kind {
@@ -87,6 +88,7 @@ struct media {
 	int wait_fd;             /* readable when a pending ticket may be done; -1 where tickets complete at once */
 	int error;               /* 0, or the negative errno of the failure that poisoned the medium */
 	struct media_bad bad;    /* known to be lost: never to be loaded from or stored to (written back they may be: no cache has them) */
+	bool mapped;             /* the mapping is the medium itself: a part of it may be lost while it is open */
 	struct media_stats stats;
 	struct {                 /* while it is suspended: what it was before */
 		const struct media_ops *ops; /* NULL: it is not */
@@ -158,11 +160,15 @@ void media_resume(struct media *m);
 const char *media_kind_name(enum media_kind kind);                   /* "pmem", ... */
 int media_kind_parse(const char *name, enum media_kind *kind);       /* -EINVAL */
 
-/* None of these bytes is known to be lost. */
+/* One of these bytes is known to be lost. */
 bool media_overlaps_bad(const struct media *m, uint64_t offset, uint64_t bytes);
+
+/* None of these bytes is known to be lost, and where the mapping is the medium itself each line of them has been loaded
+ * just now: to be asked before anything is read that a checksum is to vouch for. */
 static inline bool media_readable(const struct media *m, uint64_t offset, uint64_t bytes)
 {
-	return m->bad.n == 0 || !media_overlaps_bad(m, offset, bytes);
+	return (m->bad.n == 0 || !media_overlaps_bad(m, offset, bytes)) &&
+	       (!m->mapped || probe_lines(m->base + offset, bytes));
 }
 
 static inline void media_write_back(struct media *m, uint64_t offset, uint64_t bytes)

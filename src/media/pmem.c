@@ -74,10 +74,11 @@ static const struct media_ops pmem_ops = {pmem_write_back, pmem_commit, pmem_pol
 
 int pmem_medium_new(const struct pmem_setup *setup, void *memory, uint64_t length, struct media **medium)
 {
-	struct pmem *p = calloc(1, sizeof(*p));
+	int rc = probe_install();
+	struct pmem *p = rc < 0 ? NULL : calloc(1, sizeof(*p));
 
 	if (!p)
-		return -ENOMEM;
+		return rc < 0 ? rc : -ENOMEM;
 	p->flush = setup->flush;
 	p->m = (struct media){
 	    .ops = &pmem_ops,
@@ -90,6 +91,7 @@ int pmem_medium_new(const struct pmem_setup *setup, void *memory, uint64_t lengt
 	    .survives = setup->kind == MEDIA_PMEM ? "power loss" : "the process dying, not the machine",
 	    .backing = setup->backing,
 	    .wait_fd = -1,
+	    .mapped = true,
 	};
 	*medium = &p->m;
 	return 0;

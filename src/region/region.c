@@ -121,7 +121,7 @@ int region_open(struct media *m, struct paste_region **region, struct paste_erro
 		goto fail;
 	}
 	for (uint32_t s = 0; m->bad.n && s < r->segments; s++)
-		r->segment[s].bad = !media_readable(m, region_segment_offset(r, s), r->segment_size);
+		r->segment[s].bad = media_overlaps_bad(m, region_segment_offset(r, s), r->segment_size);
 	*region = r;
 	return 0;
 fail:

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define SIZE (1 * MIB)
 #define LOST 4096u
@@ -201,11 +202,75 @@ static void the_same_after_a_crash(void **state)
 	lose_each_page(true);
 }
 
+/* A page goes while the region is open, and nobody has said so: a load from it is answered with SIGBUS. Here it is a page
+ * of a file that has none. */
+static void lose_now(struct lost_page *l, uint32_t page, uint8_t *kept)
+{
+	uint8_t *at = l->memory + (size_t)page * LOST;
+	int nothing = memfd_create("nothing", MFD_CLOEXEC);
+
+	memcpy(kept, at, LOST);
+	assert_true(nothing >= 0);
+	assert_true(mmap(at, LOST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, nothing, 0) == at);
+	close(nothing);
+}
+
+static void find_again(struct lost_page *l, uint32_t page, const uint8_t *kept)
+{
+	uint8_t *at = l->memory + (size_t)page * LOST;
+
+	assert_true(mmap(at, LOST, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	memcpy(at, kept, LOST);
+}
+
+static void what_is_lost_while_it_is_open_is_refused_and_named(void **state)
+{
+	struct lost_page l = {.image = calloc(1, SIZE)};
+	struct paste_error err;
+	uint8_t kept[LOST];
+	unsigned refused = 0, named = 0;
+
+	l.memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(l.memory != MAP_FAILED);
+	struct sim_options o = {.kind = SIM_ADR, .size = SIZE, .memory = l.memory, .left = l.image};
+	struct media *m = sim_open(&o);
+	assert_int_equal(store_create_on(m, "test", SIZE, 2048, 1, &err), 0);
+	media_close(m);
+	assert_int_equal(lost_open(&l, UINT32_MAX), 0);
+	for (uint32_t key = 0; key < KEYS; key++)
+		assert_int_equal(put(l.s, key), 0);
+	assert_int_equal(probe_install(), 0);
+	l.m->mapped = true;
+	for (uint32_t page = 0; page < SIZE / LOST; page++) {
+		unsigned ignored = 0, bad = 0;
+		lose_now(&l, page, kept);
+		for (uint32_t key = 0; key < KEYS; key++) {
+			int ret = get(l.s, key);
+			assert_true(ret == 0 || ret == -EBADMSG);
+			bad += ret != 0;
+		}
+		int64_t damage = paste_store_check(l.s, count_lost, &ignored);
+		assert_true(damage >= bad); /* each of them, and the records around them */
+		refused += bad;
+		named += damage > 0;
+		find_again(&l, page, kept);
+	}
+	assert_in_range(refused, KEYS, 3 * KEYS); /* each once at least; large values lie in a few pages */
+	assert_in_range(named, 10, SIZE / LOST - 1);
+	for (uint32_t key = 0; key < KEYS; key++)
+		assert_int_equal(get(l.s, key), 0);
+	l.m->mapped = false;
+	lost_close(&l);
+	free(l.image);
+	munmap(l.memory, SIZE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(whatever_page_is_lost_the_rest_is_served),
 	    cmocka_unit_test(the_same_after_a_crash),
+	    cmocka_unit_test(what_is_lost_while_it_is_open_is_refused_and_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
