@@ -20,7 +20,6 @@
  *
  * When buffers run short the stack stops reading (the peer's window closes) and goes on by itself when there
  * are some again; it keeps what it needs to send.
- *
  * A stack is used by one thread, the one that opened it; struct paste_stack_guard says how several share a region.
  */
 #ifndef PASTE_STACK_H
@@ -63,21 +62,7 @@ struct paste_send {
 };
 
 struct paste_stack;
-
-/*
- * Several threads with a stack each, that work on one region and on what else they share one at a time, and are in the
- * kernel all at once: a stack calls `leave` before the system call in which it submits, sends, receives and waits, and
- * `enter` behind it. Everything else it does between the two calls of its owner's, as if it were alone.
- */
-struct paste_stack_guard {
-	void (*leave)(void *arg);
-	void (*enter)(void *arg);
-	/* Which of them gets a connection that this one accepted. Its owner is to be woken: it finds the ACCEPT event at its
-	 * next poll. */
-	struct paste_stack *(*choose)(void *arg);
-	void *arg;
-	uint32_t stacks; /* so many share the region's buffers */
-};
+struct paste_stack_guard; /* paste/guard.h */
 
 struct paste_stack_limits {
 	uint32_t connections;     /* at most so many at once; further ones are closed at accept. 0: 16384 */
@@ -218,7 +203,6 @@ static inline void paste_conn_pause(struct paste_conn *c)
 {
 	c->ops->pause(c);
 }
-
 static inline void paste_conn_resume(struct paste_conn *c)
 {
 	c->ops->resume(c);
@@ -235,7 +219,6 @@ static inline void paste_conn_close(struct paste_conn *c)
 {
 	c->ops->finish(c);
 }
-
 static inline void paste_conn_abort(struct paste_conn *c)
 {
 	c->ops->abort(c);

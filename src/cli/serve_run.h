@@ -22,7 +22,7 @@
 #include "cli/control.h"
 #include "cli/notify.h"
 #include "cli/serve_options.h"
-#include "paste/stack.h"
+#include "paste/guard.h"
 #include "paste/store.h"
 #include "port/capture.h"
 #include "serve/service.h"

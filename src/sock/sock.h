@@ -24,7 +24,7 @@
 #include <sys/types.h>
 
 #include "base/link.h"
-#include "paste/stack.h"
+#include "paste/guard.h"
 
 #define SOCK_SQ_ENTRIES 1024
 #define SOCK_CQ_ENTRIES 8192
