@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <ucontext.h>
 
 #include "base/site.h"
 #include "media/flush.h"
@@ -27,10 +28,11 @@ static void on_bus(int number, siginfo_t *info, void *context)
 	struct probe *p = current;
 	uintptr_t at = (uintptr_t)info->si_addr;
 
-	/* Nothing but a load was interrupted, so it is safe to leave from here. SA_NODEFER: the signal is not
-	 * blocked. */
-	if (p && at >= p->first && at < p->end)
+	/* Nothing but a load was interrupted, so it is safe to leave from here, with the signals blocked that were before. */
+	if (p && at >= p->first && at < p->end) {
+		pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask, NULL);
 		siglongjmp(p->back, 1);
+	}
 	if (before.sa_flags & SA_SIGINFO) {
 		before.sa_sigaction(number, info, context);
 	} else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
@@ -43,7 +45,7 @@ static void on_bus(int number, siginfo_t *info, void *context)
 
 static void install(void)
 {
-	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
 
 	sigemptyset(&action.sa_mask);
 	if (sigaction(SIGBUS, NULL, &before) || sigaction(SIGBUS, &action, NULL))
