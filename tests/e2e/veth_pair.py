@@ -34,6 +34,11 @@ def _ip(*args, there=None):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=20)
 
 
+# Look for no duplicates of addresses (RFC 4862 5.4): it takes seconds, in which the kernel's link-local address, from
+# where it looks for neighbours, cannot be used.
+_TRUST = 'for i in all default; do echo 0 >/proc/sys/net/ipv6/conf/$i/accept_dad; done'
+
+
 class Pair:
     """Moves this process to a namespace of its own, once, and makes the other one and the pair."""
 
@@ -43,11 +48,12 @@ class Pair:
         _check(libc.unshare(CLONE_NEWNET), 'no network namespace')
         self.home = os.open('/proc/self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
         # The other namespace lives as long as this child, and the child as long as our end of its stdin.
-        self.child = subprocess.Popen(['unshare', '--net', 'sh', '-c', 'echo; read x'], stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE)
+        self.child = subprocess.Popen(['unshare', '--net', 'sh', '-c', f'{_TRUST}; echo; read x'],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self.child.stdout.readline() != b'\n':
             raise unittest.SkipTest('no second network namespace')
         pid = self.child.pid
+        subprocess.run(['sh', '-c', _TRUST], check=True, timeout=20)
         _ip('link', 'set', 'lo', 'up')
         _ip('link', 'add', HERE, 'numrxqueues', str(queues), 'numtxqueues', str(queues), 'type', 'veth', 'peer', 'name',
             THERE, 'numrxqueues', str(queues), 'numtxqueues', str(queues), 'netns', str(pid))

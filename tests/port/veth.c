@@ -20,10 +20,33 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SETTLE_MS 10000
+
 _Noreturn static void die(const char *what)
 {
 	fprintf(stderr, "veth: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+/*
+ * In the namespace that this process is in, interfaces to come look for no duplicates of their addresses (RFC
+ * 4862 5.4). It takes up to two seconds, in which an interface's link-local address cannot be used, and the
+ * kernel looks for neighbours from there: it gives up after three seconds of not having asked.
+ */
+static bool trust_addresses(void)
+{
+	static const char *const paths[] = {"/proc/sys/net/ipv6/conf/all/accept_dad",
+					    "/proc/sys/net/ipv6/conf/default/accept_dad"};
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		int fd = open(paths[i], O_WRONLY | O_CLOEXEC);
+		bool is_done = fd >= 0 && write(fd, "0", 1) == 1;
+		if (fd >= 0)
+			close(fd);
+		if (!is_done)
+			return false;
+	}
+	return true;
 }
 
 bool veth_namespaces(struct veth *v, const char **why)
@@ -35,9 +58,15 @@ bool veth_namespaces(struct veth *v, const char **why)
 	if (unshare(CLONE_NEWNET) < 0)
 		return false;
 	v->there = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (v->there < 0 || unshare(CLONE_NEWNET) < 0)
+	if (v->there < 0)
+		return false;
+	bool is_trusted = trust_addresses();
+	if (unshare(CLONE_NEWNET) < 0)
 		return false;
 	v->here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	*why = "the kernel has no IPv6, or no /proc";
+	if (!is_trusted || !trust_addresses())
+		return false;
 	*why = "the command `ip` (iproute2) is not installed";
 	return v->here >= 0 && veth_ip(v->here, "link set dev lo up") == 0 &&
 	       veth_ip(v->there, "link set dev lo up") == 0;
@@ -75,15 +104,19 @@ static void must_ip(int ns, const char *command)
 	}
 }
 
-static bool running(const struct veth *v, int ns, const char *ifname)
+/*
+ * Is there a way to that address? The kernel adds an interface's route of IPv6 last when its carrier comes:
+ * after IFF_RUNNING is to be seen, and after its queues have begun to send what they are given.
+ */
+static bool settled(const struct veth *v, int ns, const char *to)
 {
-	struct ifreq request = {0};
-	int fd = veth_socket(v, ns, AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+	int fd = veth_socket(v, ns, AF_INET6, SOCK_DGRAM, 0);
 
-	strcpy(request.ifr_name, ifname);
-	bool up = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING);
+	inet_pton(AF_INET6, to, &address.sin6_addr);
+	bool is_way = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
 	close(fd);
-	return up;
+	return is_way;
 }
 
 void veth_make(const struct veth *v, unsigned queues, unsigned mtu)
@@ -109,9 +142,13 @@ void veth_make(const struct veth *v, unsigned queues, unsigned mtu)
 	must_ip(v->there, "addr add fd00::2/64 dev " VETH_THERE " nodad");
 	must_ip(v->here, "link set dev " VETH_HERE " up");
 	must_ip(v->there, "link set dev " VETH_THERE " up");
-	for (int i = 0; i < 2000 && !(running(v, v->here, VETH_HERE) && running(v, v->there, VETH_THERE));
-	     i++)
+	for (int i = 0; !(settled(v, v->here, "fd00::2") && settled(v, v->there, "fd00::1")); i++) {
+		if (i == SETTLE_MS) {
+			errno = ETIMEDOUT;
+			die("the pair of interfaces does not come up");
+		}
 		nanosleep(&ms, NULL);
+	}
 }
 
 int veth_socket(const struct veth *v, int ns, int domain, int type, int protocol)
