@@ -44,11 +44,7 @@ static void list_commands(FILE *out)
 
 static int help(const char *name)
 {
-	if (!name) {
-		list_commands(stdout);
-		return CLI_OK;
-	}
-	if (!strcmp(name, "help")) {
+	if (!name || !strcmp(name, "help")) {
 		list_commands(stdout);
 		return CLI_OK;
 	}

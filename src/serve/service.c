@@ -267,4 +267,3 @@ int service_error(const struct service *s)
 {
 	return s->rounds->error;
 }
-
