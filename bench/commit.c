@@ -300,22 +300,6 @@ static void load(struct bench *b, uint32_t keys)
 	bench_settle(b->s);
 }
 
-static void log_begin_alone(struct bench *b, const char *shm)
-{
-	struct media_options o = {.path = b->own_path};
-	struct paste_error err;
-	struct media *m;
-
-	bench_region_create(shm, 128ull << 20, b->own_path);
-	int ret = media_open(&o, &m, &err);
-	if (ret == 0)
-		ret = region_open(m, &b->own, &err);
-	if (ret < 0)
-		bench_die("region", ret, &err);
-	region_settle(b->own);
-	log_init(&b->alone, b->own, 0, 1);
-}
-
 static const struct shape shapes[] = {
     {"log, 1 a group", LOG, 1, 1, false, true},
     {"log, 32 a group", LOG, 1, 32, false, true},
@@ -359,7 +343,7 @@ int main(int argc, char **argv)
 	bench_region_create(shm, REGION, path);
 	struct bench b = {.s = bench_open(path), .seed = 1};
 	b.r = paste_store_region(b.s);
-	log_begin_alone(&b, shm);
+	b.own = bench_log_open(shm, 128ull << 20, b.own_path, &b.alone);
 	b.log =
 	    mmap(NULL, LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (b.log == MAP_FAILED)

@@ -152,22 +152,6 @@ static void measure(struct bench *b, unsigned group)
 	report_number("all", sum);
 }
 
-static void log_open(struct bench *b, const char *shm)
-{
-	struct media_options o = {.path = b->own_path};
-	struct paste_error err;
-	struct media *m;
-
-	bench_region_create(shm, LOG_REGION, b->own_path);
-	int ret = media_open(&o, &m, &err);
-	if (ret == 0)
-		ret = region_open(m, &b->own, &err);
-	if (ret < 0)
-		bench_die("region", ret, &err);
-	region_settle(b->own);
-	log_init(&b->log, b->own, 0, 1);
-}
-
 int main(int argc, char **argv)
 {
 	static const unsigned groups[] = {1, 4, 20, 64};
@@ -198,7 +182,7 @@ int main(int argc, char **argv)
 	bench_region_create(shm, REGION, b.path);
 	b.s = bench_open(b.path);
 	b.r = paste_store_region(b.s);
-	log_open(&b, shm);
+	b.own = bench_log_open(shm, LOG_REGION, b.own_path, &b.log);
 	if (group)
 		measure(&b, group);
 	for (unsigned i = 0; !group && i < sizeof(groups) / sizeof(groups[0]); i++)

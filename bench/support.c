@@ -10,6 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log/log.h"
+#include "region/region.h"
+
 double bench_now(void)
 {
 	struct timespec t;
@@ -90,6 +93,24 @@ struct paste_store *bench_open(const char *path)
 	if (ret < 0)
 		bench_die("open", ret, &err);
 	return s;
+}
+
+struct paste_region *bench_log_open(const char *directory, uint64_t size, char *path, struct log *log)
+{
+	struct media_options o = {.path = path};
+	struct paste_region *r = NULL;
+	struct paste_error err;
+	struct media *m;
+
+	bench_region_create(directory, size, path);
+	int ret = media_open(&o, &m, &err);
+	if (ret == 0)
+		ret = region_open(m, &r, &err);
+	if (ret < 0)
+		bench_die("region", ret, &err);
+	region_settle(r);
+	log_init(log, r, 0, 1);
+	return r;
 }
 
 const char *bench_disk(void)

@@ -14,6 +14,8 @@
 
 #include "paste/store.h"
 
+struct log;
+
 double bench_now(void);                          /* seconds */
 double bench_middle(double *values, unsigned n); /* sorts them */
 _Noreturn void bench_die(const char *what, int error, const struct paste_error *err);
@@ -34,6 +36,9 @@ static inline uint64_t bench_random(uint64_t *state)
 void bench_region_create(const char *directory, uint64_t size, char *path);
 void bench_region_remove(const char *path);
 struct paste_store *bench_open(const char *path);
+/* The same with no store: one log on the whole of it. The log is the caller's to free, then the region to
+ * close. */
+struct paste_region *bench_log_open(const char *directory, uint64_t size, char *path, struct log *log);
 /* "build" where there is one, for what belongs on the disk. */
 const char *bench_disk(void);
 
