@@ -60,6 +60,20 @@ static void release(struct tcp_conn *c, uint32_t ack)
 	}
 }
 
+void tcp_congested(struct tcp_conn *c)
+{
+	uint32_t flight = c->nxt - c->una, window = c->cc.window;
+
+	/* What is reported is not under way, though FlightSize counts it. */
+	c->cc.ops->lost(&c->cc, c->mss, flight < window ? flight : window, c->tcp->now);
+}
+
+void tcp_congested_again(struct tcp_conn *c)
+{
+	if (c->cc.window > 2u * c->mss)
+		tcp_congested(c);
+}
+
 static void control_congestion(struct tcp_conn *c, enum tcp_loss_event event, uint32_t acked)
 {
 	struct tcp *t = c->tcp;
@@ -71,9 +85,7 @@ static void control_congestion(struct tcp_conn *c, enum tcp_loss_event event, ui
 		c->cc.ops->lost(&c->cc, c->mss, flight, t->now);
 		break;
 	case LOSS_AGAIN:
-		/* What is reported is not under way, though FlightSize counts it. */
-		if (c->cc.window > 2u * c->mss)
-			c->cc.ops->lost(&c->cc, c->mss, flight < c->cc.window ? flight : c->cc.window, t->now);
+		tcp_congested_again(c);
 		break;
 	case LOSS_LEFT:
 		c->cc.ops->recovered(&c->cc, c->mss, flight);
@@ -118,8 +130,8 @@ static void restart_timer(struct tcp_conn *c)
 		tcp_timer_retransmit(c);
 }
 
-/* RFC 8985, section 7.4: what was sent once more as a probe has arrived. If it was the probe that arrived, it was lost
- * before, and nobody else has noticed. A timestamp tells; without it that is what is assumed. */
+/* RFC 8985, section 7.4: what was sent once more as a probe has arrived. If it was the probe that arrived, it
+ * was lost before, and nobody else has noticed. A timestamp tells; without it that is what is assumed. */
 static void judge_tail(struct tcp_conn *c, const struct tcp_segment *s)
 {
 	if (!c->tail_again || seq_before(s->ack, c->tail_end))

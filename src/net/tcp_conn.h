@@ -294,6 +294,9 @@ enum packet_check tcp_receive(void *arg, struct net_packet *p);
 /* False: the segment is to be dropped. */
 bool tcp_ack_receive(struct tcp_conn *c, const struct tcp_segment *s);
 void tcp_ack_window(struct tcp_conn *c, const struct tcp_segment *s);
+/* Something was lost. Again: in a recovery that goes on, whose window is halved down to two segments. */
+void tcp_congested(struct tcp_conn *c);
+void tcp_congested_again(struct tcp_conn *c);
 
 /* tcp_data.c */
 /* The segment's payload and FIN, which lie in the window at least in part. */

@@ -105,18 +105,11 @@ void tcp_timer_doubt(struct tcp_conn *c)
 		wait_as(c, TCP_WAITS_DOUBT, c->tcp->now + wait);
 }
 
-static void congested(struct tcp_conn *c)
-{
-	uint32_t flight = c->nxt - c->una;
-
-	c->cc.ops->lost(&c->cc, c->mss, flight < c->cc.window ? flight : c->cc.window, c->tcp->now);
-}
-
 static void doubt_is_over(struct tcp_conn *c)
 {
 	if (tcp_loss_doubtful(&c->loss)) {
 		tcp_loss_by_time(&c->loss, c->una, c->nxt);
-		congested(c);
+		tcp_congested(c);
 		c->tcp->counters.fast_recoveries++;
 		tcp_conn_output_soon(c);
 	}
@@ -131,8 +124,7 @@ static void probe(struct tcp_conn *c)
 		tcp_send_tail(c); /* if there is no slot, the time-out does it */
 	} else {
 		tcp_loss_silence(&c->loss);
-		if (c->cc.window > 2u * c->mss)
-			congested(c);
+		tcp_congested_again(c);
 		tcp_conn_output_soon(c);
 	}
 	tcp_timer_retransmit(c);
