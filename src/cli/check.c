@@ -60,8 +60,9 @@ static void summarize(const struct findings *f, const char *path, const struct p
 	printf("%" PRIu64 " keys, %" PRIu64 " streams with %" PRIu64 " entries%s\n", s->keys, s->streams,
 	       s->entries, live ? "; it is being served: every value was read, whose every buffer is was not looked at" : "");
 	if (s->no_persist || s->was_no_persist)
-		printf("%s: served with --no-persist%s: what was acknowledged then %s be missing, or undone\n", path,
-		       live ? "" : ", and not closed", live ? "will after a crash perhaps" : "may");
+		printf("%s: %s, or undone\n", path,
+		       live ? "served with --no-persist: after a crash what is acknowledged may be missing"
+			    : "served with --no-persist, and not closed: what was acknowledged then may be missing");
 }
 
 /* What a service that checks its own region has said so far. */

@@ -18,8 +18,8 @@
 #include "cli/logfmt.h"
 #include "cli/serve_run.h"
 
-#define LOOKS 200 /* for the end of another's turn, before sleeping: some microseconds, as short turns take  \
-		   */
+/* For the end of another's turn, before sleeping: some microseconds, as short turns take. */
+#define LOOKS 200
 
 static bool has_several(const struct serve *o)
 {
