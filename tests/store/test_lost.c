@@ -146,21 +146,28 @@ static void expect_not_handed_out(struct lost_page *l, uint32_t page)
 	free(buffer);
 }
 
+/* All keys in a new region, and it is open. */
+static void lost_fill(struct lost_page *l)
+{
+	struct paste_error err;
+
+	l->memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(l->memory != MAP_FAILED);
+	struct sim_options o = {.kind = SIM_ADR, .size = SIZE, .memory = l->memory, .left = l->image};
+	struct media *m = sim_open(&o);
+	assert_int_equal(store_create_on(m, "test", SIZE, 2048, 1, &err), 0);
+	media_close(m);
+	assert_int_equal(lost_open(l, UINT32_MAX), 0);
+	for (uint32_t key = 0; key < KEYS; key++)
+		assert_int_equal(put(l->s, key), 0);
+}
+
 static void lose_each_page(bool crashed)
 {
 	struct lost_page l = {.image = calloc(1, SIZE)};
 	unsigned unhurt = 0;
 
-	l.memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(l.memory != MAP_FAILED);
-	struct sim_options o = {.kind = SIM_ADR, .size = SIZE, .memory = l.memory, .left = l.image};
-	struct paste_error err;
-	struct media *m = sim_open(&o);
-	assert_int_equal(store_create_on(m, "test", SIZE, 2048, 1, &err), 0);
-	media_close(m);
-	assert_int_equal(lost_open(&l, UINT32_MAX), 0);
-	for (uint32_t key = 0; key < KEYS; key++)
-		assert_int_equal(put(l.s, key), 0);
+	lost_fill(&l);
 	if (crashed)
 		store_abandon(l.s);
 	else
@@ -226,19 +233,10 @@ static void find_again(struct lost_page *l, uint32_t page, const uint8_t *kept)
 static void what_is_lost_while_it_is_open_is_refused_and_named(void **state)
 {
 	struct lost_page l = {.image = calloc(1, SIZE)};
-	struct paste_error err;
 	uint8_t kept[LOST];
 	unsigned refused = 0, named = 0;
 
-	l.memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(l.memory != MAP_FAILED);
-	struct sim_options o = {.kind = SIM_ADR, .size = SIZE, .memory = l.memory, .left = l.image};
-	struct media *m = sim_open(&o);
-	assert_int_equal(store_create_on(m, "test", SIZE, 2048, 1, &err), 0);
-	media_close(m);
-	assert_int_equal(lost_open(&l, UINT32_MAX), 0);
-	for (uint32_t key = 0; key < KEYS; key++)
-		assert_int_equal(put(l.s, key), 0);
+	lost_fill(&l);
 	assert_int_equal(probe_install(), 0);
 	l.m->mapped = true;
 	for (uint32_t page = 0; page < SIZE / LOST; page++) {
