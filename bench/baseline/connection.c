@@ -154,6 +154,8 @@ static uint64_t take_request(struct server *s, struct client *c, const uint8_t *
 	int rc = end < 0
 		     ? end
 		     : http_parse(&http, (const char *)bytes + c->scan.start, (uint32_t)end - c->scan.start);
+	if (rc < 0)
+		rc = -http_rule_status((enum http_rule) - rc);
 	if (rc == 0)
 		rc = route(&http, &s->request, &after, &why);
 	if (rc == 0 && !is_answered(&http, &s->request))

@@ -106,6 +106,8 @@ static void skip_chunked(struct service *s, struct connection *c, struct paste_r
 		}
 		data = rest->length < c->chunk.left ? rest->length : (uint32_t)c->chunk.left;
 	}
+	if (n < 0)
+		s->stats.broken[-n]++;
 	if (n < 0 || data > c->body_left) {
 		/* Where the next request begins is not known, or too far off; the reply was given before. */
 		connection_stop(s, c);
@@ -216,11 +218,11 @@ static bool body_take(struct service *s, struct connection *c, struct paste_ref 
 }
 
 /* The end of this body cannot be found, or is too far off: the connection ends with the reply. */
-static void body_break_off(struct service *s, struct connection *c, uint16_t status, const char *text)
+static void body_break_off(struct service *s, struct connection *c, enum http_rule rule)
 {
 	body_free(s, c);
 	c->state = READ_HEAD;
-	answer_text(s, c, status, text, 0, true);
+	connection_broke(s, c, rule);
 }
 
 static void read_chunked(struct service *s, struct connection *c, struct paste_ref *rest)
@@ -229,20 +231,20 @@ static void read_chunked(struct service *s, struct connection *c, struct paste_r
 	uint64_t most = service_body_max(s);
 
 	if (n < 0) {
-		body_break_off(s, c, (uint16_t)-n,
-			       n == -431 ? "the trailer fields are too large\n"
-					 : "the chunks are not well-formed\n");
+		body_break_off(s, c, (enum http_rule) - n);
 		return;
 	}
 	slice_advance(s, rest, (uint32_t)n);
 	if (chunk_is_done(&c->chunk)) {
 		body_complete(s, c);
+	} else if (!chunk_has_data(&c->chunk)) {
+		return; /* the framing goes on with the next slice */
 	} else if (c->chunk.left > most || c->body.bytes > most - c->chunk.left) {
-		body_break_off(s, c, 413, "the body is larger than this service accepts\n");
-	} else if (c->chunk.left && !c->body_left) {
+		body_break_off(s, c, RULE_BODY_LARGE);
+	} else if (!c->body_left) {
 		c->body_left = CHUNKED_STEP;
 		body_ask(s, c);
-	} else if (c->chunk.left && rest->length) {
+	} else if (rest->length) {
 		uint64_t data = c->chunk.left < c->body_left ? c->chunk.left : c->body_left;
 
 		body_take(s, c, rest, rest->length < data ? rest->length : (uint32_t)data);

@@ -2,6 +2,7 @@
 #include "serve/chunk.h"
 
 #include "serve/http_parse.h"
+#include "serve/http_rule.h"
 
 #include <assert.h>
 
@@ -92,6 +93,30 @@ static int scan_byte(struct chunk_scan *k, char c)
 	}
 }
 
+/* Which rule does `c` break, that no state follows `state` with? */
+static int broken_rule(const struct chunk_scan *k, uint8_t state, char c)
+{
+	if (state == SIZE_LF || state == DATA_LF || state == TRAILER_LF || state == END_LF)
+		return -RULE_CHUNK_BARE_CR;
+	if (c == '\n')
+		return -RULE_CHUNK_BARE_LF;
+	switch (state) {
+	case SIZE_FIRST:
+		return -RULE_CHUNK_SIZE;
+	case SIZE:
+		return k->digits > SIZE_DIGITS_MAX ? -RULE_CHUNK_SIZE_LONG : -RULE_CHUNK_SIZE;
+	case SIZE_SPACE:
+		return -RULE_CHUNK_SIZE_END;
+	case EXTENSION_FIRST:
+	case EXTENSION:
+		return -RULE_CHUNK_EXTENSION;
+	case DATA_CR:
+		return -RULE_CHUNK_END;
+	default:
+		return -RULE_TRAILER_FORM;
+	}
+}
+
 /* Bytes that are no part of the body and of which a client could send any number. */
 static int count_overhead(struct chunk_scan *k)
 {
@@ -99,11 +124,11 @@ static int count_overhead(struct chunk_scan *k)
 	case SIZE_SPACE:
 	case EXTENSION_FIRST:
 	case EXTENSION:
-		return k->overhead++ == CHUNK_EXTENSIONS_MAX ? -400 : 0;
+		return k->overhead++ == CHUNK_EXTENSIONS_MAX ? -RULE_CHUNK_EXTENSIONS_LARGE : 0;
 	case TRAILER_NAME:
 	case TRAILER_VALUE:
 	case TRAILER_LF:
-		return k->overhead++ == CHUNK_TRAILER_MAX ? -431 : 0;
+		return k->overhead++ == CHUNK_TRAILER_MAX ? -RULE_TRAILER_LARGE : 0;
 	default:
 		return 0;
 	}
@@ -114,9 +139,11 @@ int chunk_scan(struct chunk_scan *k, const char *bytes, uint32_t length)
 	uint32_t n = 0;
 
 	while (n < length && k->state != DATA && k->state != DONE) {
+		uint8_t before = k->state;
+
 		k->state = (uint8_t)scan_byte(k, bytes[n++]);
 		if (k->state == BAD)
-			return -400;
+			return broken_rule(k, before, bytes[n - 1]);
 		int rc = count_overhead(k);
 		if (rc) {
 			k->state = BAD;
@@ -134,6 +161,11 @@ void chunk_took(struct chunk_scan *k, uint32_t n)
 		return;
 	k->state = DATA_CR;
 	k->digits = 0;
+}
+
+bool chunk_has_data(const struct chunk_scan *k)
+{
+	return k->state == DATA;
 }
 
 bool chunk_is_done(const struct chunk_scan *k)

@@ -2,14 +2,14 @@
 /*
  * chunk.h - the framing of a chunked body (RFC 9112, 7.1), taken apart as it arrives, in pieces of any size.
  *
- *	n = chunk_scan(&chunk, bytes, length);      n bytes are framing; negative: a status code, then close
+ *	n = chunk_scan(&chunk, bytes, length);      n bytes are framing; negative: a broken rule, then close
  *	if (chunk_is_done(&chunk))                  the body ended with the n-th byte
- *	else                                        what stands behind them, up to chunk.left bytes, is the
+ *	if (chunk_has_data(&chunk))                 what stands behind them, up to chunk.left bytes, is the
  *body's: chunk_took(&chunk, taken);          say how much of it was taken, and go on
  *
  * Extensions and trailer fields are read over, but they must be well-formed: a lenient reading of a line's
- *end is what request smuggling lives on. Both are bounded, so that they cannot be sent for ever in front of
- *an empty body.
+ * end is what request smuggling lives on. Both are bounded, so that they cannot be sent for ever in front of
+ * an empty body.
  */
 #ifndef SERVE_CHUNK_H
 #define SERVE_CHUNK_H
@@ -30,6 +30,7 @@ struct chunk_scan {
 
 int chunk_scan(struct chunk_scan *chunk, const char *bytes, uint32_t length);
 void chunk_took(struct chunk_scan *chunk, uint32_t n);
+bool chunk_has_data(const struct chunk_scan *chunk); /* behind what was looked at; else all was framing */
 bool chunk_is_done(const struct chunk_scan *chunk);
 
 #endif

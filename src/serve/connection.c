@@ -250,7 +250,9 @@ static void request_begin(struct service *s, struct connection *c, const struct 
 	if (rc) {
 		connection_refuse(s, c, http, -rc, why);
 	} else if (stores && http->content_length > service_body_max(s)) {
-		connection_refuse(s, c, http, 413, "the body is larger than this service accepts\n");
+		s->stats.broken[RULE_BODY_LARGE]++;
+		connection_refuse(s, c, http, http_rule_status(RULE_BODY_LARGE),
+				  http_rule_text(RULE_BODY_LARGE));
 	} else if (stores && (http->chunked || http->content_length > rest->length)) {
 		body_begin(s, c, http, rest->length > 0);
 	} else if (stores) {
@@ -274,29 +276,13 @@ static void request_begin(struct service *s, struct connection *c, const struct 
 	}
 }
 
-static void refuse_head(struct service *s, struct connection *c, int status)
+void connection_broke(struct service *s, struct connection *c, enum http_rule rule)
 {
-	static const struct {
-		int status;
-		const char *text;
-	} texts[] = {
-	    {400, "this is no well-formed HTTP/1.1 request\n"},
-	    {413, "the body is larger than this service accepts\n"},
-	    {414, "the request line is too long\n"},
-	    {417, "no other expectation than 100-continue can be met\n"},
-	    {431, "the header fields are too large\n"},
-	    {501, "this method or transfer coding is not implemented\n"},
-	    {505, "use HTTP/1.1\n"},
-	};
-	const char *text = "";
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		if (texts[i].status == status)
-			text = texts[i].text;
-	answer_text(s, c, (uint16_t)status, text, 0, true);
+	s->stats.broken[rule]++;
+	answer_text(s, c, (uint16_t)http_rule_status(rule), http_rule_text(rule), 0, true);
 }
 
-/* A head of `length` bytes (or a negative status code), the last `used` of which are the first of *rest. */
+/* A head of `length` bytes (or a broken rule, negative), the last `used` of which are the first of *rest. */
 static void head_complete(struct service *s, struct connection *c, const char *head, int length,
 			  uint32_t used, struct paste_ref *rest)
 {
@@ -320,7 +306,7 @@ static void head_complete(struct service *s, struct connection *c, const char *h
 	slice_advance(s, rest, used);
 	gather_free(c);
 	if (refused)
-		refuse_head(s, c, -refused);
+		connection_broke(s, c, (enum http_rule) - refused);
 	else
 		request_begin(s, c, &http, rc, why, rest);
 }

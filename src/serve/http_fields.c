@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "serve/http_fields.h"
+#include "serve/http_rule.h"
 
 #include <errno.h>
 #include <string.h>
@@ -53,13 +54,13 @@ static int take_tag(struct http_text *text, bool *weak, struct http_text *opaque
 	if (*weak)
 		at += 2;
 	if (at == end || *at++ != '"')
-		return -400;
+		return -RULE_TAG_FORM;
 	opaque->at = at;
 	/* What else may not stand in a field's value was refused with the head. */
 	while (at < end && *at != '"' && *at != ' ' && *at != '\t')
 		at++;
 	if (at == end || *at != '"')
-		return -400;
+		return -RULE_TAG_FORM;
 	opaque->length = (uint32_t)(at - opaque->at);
 	at++;
 	*text = (struct http_text){at, (uint32_t)(end - at)};
@@ -81,7 +82,7 @@ static int add_tag(struct http_tags *tags, struct http_text opaque)
 	if (!version)
 		return 0;
 	if (tags->n == HTTP_TAGS_MAX)
-		return -400;
+		return -RULE_TAGS_MANY;
 	tags->versions[tags->n++] = version;
 	return 0;
 }
@@ -93,7 +94,7 @@ int http_add_tags(struct http_tags *tags, struct http_text line, bool weak_too)
 
 	if (tags->any || (line.length == 1 && *line.at == '*')) {
 		if (tags->present)
-			return -400; /* "*" stands alone */
+			return -RULE_TAG_FORM; /* "*" stands alone */
 		tags->present = tags->any = true;
 		return 0;
 	}
@@ -108,7 +109,7 @@ int http_add_tags(struct http_tags *tags, struct http_text line, bool weak_too)
 			continue;
 		}
 		if (has_tag || take_tag(&line, &weak, &opaque))
-			return -400; /* two without a comma between */
+			return -RULE_TAG_FORM; /* two without a comma between */
 		has_tag = true;
 		if (!weak || weak_too)
 			rc = add_tag(tags, opaque);

@@ -38,7 +38,8 @@ struct http_range {
 	uint8_t kind; /* enum http_range_kind */
 };
 
-/* Add a line's tags. weak: W/"x" matches like "x" (If-None-Match), else never. 0 or -400. */
+/* Add a line's tags. weak: W/"x" matches like "x" (If-None-Match), else never. 0 or a negative rule
+ * (http_rule.h). */
 int http_add_tags(struct http_tags *tags, struct http_text line, bool weak);
 /* Does a representation with this version (0: there is none) match? */
 bool http_tags_match(const struct http_tags *tags, uint64_t version);

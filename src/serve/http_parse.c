@@ -33,20 +33,20 @@ static const uint8_t class[256] = {
 static const struct {
 	const char *name;
 	uint8_t length;
-	bool once; /* a second line of it makes the request ambiguous */
+	uint8_t twice; /* enum http_rule: what a second line of it breaks; 0: nothing */
 } known_fields[HTTP_FIELDS] = {
-    [HTTP_HOST] = {"host", 4, true},
-    [HTTP_CONTENT_LENGTH] = {"content-length", 14, true},
-    [HTTP_TRANSFER_ENCODING] = {"transfer-encoding", 17, true},
-    [HTTP_CONNECTION] = {"connection", 10, false},
-    [HTTP_EXPECT] = {"expect", 6, false},
-    [HTTP_RANGE] = {"range", 5, true},
-    [HTTP_IF_RANGE] = {"if-range", 8, true},
-    [HTTP_IF_MATCH] = {"if-match", 8, false},
-    [HTTP_IF_NONE_MATCH] = {"if-none-match", 13, false},
-    [HTTP_TTL] = {"pst-ttl", 7, true},
-    [HTTP_IDEMPOTENCY_KEY] = {"idempotency-key", 15, true},
-    [HTTP_AUTHORIZATION] = {"authorization", 13, true},
+    [HTTP_HOST] = {"host", 4, RULE_HOST_TWICE},
+    [HTTP_CONTENT_LENGTH] = {"content-length", 14, RULE_LENGTH_TWICE},
+    [HTTP_TRANSFER_ENCODING] = {"transfer-encoding", 17, RULE_CODING_TWICE},
+    [HTTP_CONNECTION] = {"connection", 10, RULE_NONE},
+    [HTTP_EXPECT] = {"expect", 6, RULE_NONE},
+    [HTTP_RANGE] = {"range", 5, RULE_FIELD_TWICE},
+    [HTTP_IF_RANGE] = {"if-range", 8, RULE_FIELD_TWICE},
+    [HTTP_IF_MATCH] = {"if-match", 8, RULE_NONE},
+    [HTTP_IF_NONE_MATCH] = {"if-none-match", 13, RULE_NONE},
+    [HTTP_TTL] = {"pst-ttl", 7, RULE_FIELD_TWICE},
+    [HTTP_IDEMPOTENCY_KEY] = {"idempotency-key", 15, RULE_FIELD_TWICE},
+    [HTTP_AUTHORIZATION] = {"authorization", 13, RULE_FIELD_TWICE},
 };
 
 static const struct {
@@ -89,40 +89,46 @@ static bool equals_folded(const char *a, const char *lower, uint32_t n)
 	return true;
 }
 
+/* What can be refused before a line is complete: something else than HTTP, and too much of it. `length`: of
+ * what was looked at. */
+static int check_beginning(const struct http_scan *s, const char *bytes, uint32_t length)
+{
+	uint8_t first = length > s->start ? (uint8_t)bytes[s->start] : '\r';
+
+	if (!s->lines && !is(first, TOKEN) && first != '\r' && first != '\n')
+		return -RULE_BEGINNING;
+	if (!s->lines && length - s->start > HTTP_LINE_MAX)
+		return -RULE_LINE_LARGE;
+	return length - s->start > HTTP_HEAD_MAX ? -RULE_HEAD_LARGE : 0;
+}
+
 int http_scan(struct http_scan *s, const char *bytes, uint32_t length)
 {
 	const char *lf;
 
 	while ((lf = memchr(bytes + s->at, '\n', length - s->at))) {
 		uint32_t at = (uint32_t)(lf - bytes);
+		int rc = check_beginning(s, bytes, at + 1);
 
+		if (rc)
+			return rc;
 		if (at == s->line || bytes[at - 1] != '\r')
-			return -400; /* bare LF */
+			return -RULE_BARE_LF;
 		s->at = at + 1;
 		bool is_empty = at - 1 == s->line;
 		s->line = at + 1;
 		if (is_empty && s->lines) {
-			return at + 1 - s->start > HTTP_HEAD_MAX ? -431 : (int)(at + 1);
+			return (int)(at + 1);
 		} else if (is_empty) {
 			s->start = at + 1;
 			if (++s->empty > EMPTY_LINES_MAX)
-				return -400;
+				return -RULE_EMPTY_LINES;
 		} else if (++s->lines > HTTP_FIELD_MAX + 1) {
-			return -431;
-		} else if (s->lines == 1 && at + 1 - s->start > HTTP_LINE_MAX) {
-			return -414;
+			return -RULE_FIELDS_MANY;
 		}
 	}
 	s->at = length;
-
-	/* What can be refused before it is complete: something else than HTTP, and too much of it. */
-	if (length > s->start && !is((uint8_t)bytes[s->start], TOKEN) && bytes[s->start] != '\r')
-		return -400;
-	if (!s->lines && length - s->start > HTTP_LINE_MAX)
-		return -414;
-	if (length - s->start > HTTP_HEAD_MAX)
-		return -431;
-	return 0;
+	return check_beginning(s, bytes, length);
 }
 
 static int parse_method(struct http_request *r, const char *name, uint32_t length)
@@ -133,10 +139,10 @@ static int parse_method(struct http_request *r, const char *name, uint32_t lengt
 			return 0;
 		}
 	}
-	return -501;
+	return -RULE_METHOD_UNKNOWN;
 }
 
-/* absolute-form (RFC 9112, 3.2.2): take scheme and authority off. Returns the length of both or -400. */
+/* absolute-form (RFC 9112, 3.2.2): take scheme and authority off. Returns the length of both or a rule. */
 static int skip_authority(const char *target, uint32_t length)
 {
 	uint32_t scheme = 0, at;
@@ -146,11 +152,11 @@ static int skip_authority(const char *target, uint32_t length)
 	else if (length > 8 && equals_folded(target, "https://", 8))
 		scheme = 8;
 	else
-		return -400;
+		return -RULE_TARGET_FORM;
 	for (at = scheme; at < length && target[at] != '/' && target[at] != '?'; at++)
 		if (!is((uint8_t)target[at], HOST))
-			return -400;
-	return at == scheme ? -400 : (int)at;
+			return -RULE_TARGET_HOST;
+	return at == scheme ? -RULE_TARGET_HOST : (int)at;
 }
 
 static int parse_target(struct http_request *r, const char *target, uint32_t length)
@@ -186,19 +192,23 @@ static int parse_request_line(struct http_request *r, const char *line, uint32_t
 	while (method < length && is((uint8_t)line[method], TOKEN))
 		method++;
 	if (!method || method == length || line[method] != ' ')
-		return -400;
+		return -RULE_METHOD_FORM;
 	target = end = method + 1;
 	while (end < length && is((uint8_t)line[end], TARGET))
 		end++;
-	if (end == target || end == length || line[end] != ' ')
-		return -400;
+	if (end == target)
+		return -RULE_TARGET_NONE;
+	if (end == length)
+		return -RULE_VERSION_NONE;
+	if (line[end] != ' ')
+		return -RULE_TARGET_BYTE;
 
 	const char *version = line + end + 1;
 	if (length - end - 1 != 8 || memcmp(version, "HTTP/", 5) || version[6] != '.' || version[5] < '0' ||
 	    version[5] > '9' || version[7] < '0' || version[7] > '9')
-		return -400;
+		return -RULE_VERSION_FORM;
 	if (version[5] != '1')
-		return -505;
+		return -RULE_VERSION_OTHER;
 	r->http_1_0 = version[7] == '0';
 
 	int rc = parse_method(r, line, method);
@@ -210,7 +220,7 @@ static int parse_content_length(struct http_request *r)
 {
 	int rc = http_parse_decimal(r->fields[HTTP_CONTENT_LENGTH], &r->content_length);
 
-	return rc == -ERANGE ? -413 : rc ? -400 : 0;
+	return rc == -ERANGE ? -RULE_BODY_LARGE : rc ? -RULE_LENGTH_FORM : 0;
 }
 
 static bool next_list_item(struct http_text *list, struct http_text *item)
@@ -253,6 +263,18 @@ struct connection_options {
 	bool close, keep;
 };
 
+/* Of a line that does not begin with a name and a colon; `name`: bytes of the name. */
+static int nameless(const char *line, uint32_t name, uint32_t length)
+{
+	bool space = name < length && (line[name] == ' ' || line[name] == '\t');
+
+	if (!name)
+		return space ? -RULE_FIELD_FOLDED : line[0] == ':' ? -RULE_FIELD_NAMELESS : -RULE_FIELD_NAME;
+	if (!memchr(line + name, ':', length - name))
+		return -RULE_FIELD_COLON;
+	return space ? -RULE_FIELD_SPACE : -RULE_FIELD_NAME;
+}
+
 static int parse_field(struct http_request *r, const char *line, uint32_t length,
 		       struct connection_options *options)
 {
@@ -262,10 +284,10 @@ static int parse_field(struct http_request *r, const char *line, uint32_t length
 		name++;
 	/* Also refuses obs-fold, which begins with a space, and a space before the colon. */
 	if (!name || name == length || line[name] != ':')
-		return -400;
+		return nameless(line, name, length);
 	for (uint32_t i = name + 1; i < length; i++)
 		if (!is((uint8_t)line[i], VALUE))
-			return -400; /* bare CR, NUL and other controls */
+			return line[i] == '\r' ? -RULE_FIELD_CR : -RULE_FIELD_CONTROL;
 	value = name + 1;
 	while (value < end && (line[value] == ' ' || line[value] == '\t'))
 		value++;
@@ -278,8 +300,8 @@ static int parse_field(struct http_request *r, const char *line, uint32_t length
 		return 0;
 	if (field == HTTP_CONNECTION)
 		parse_connection(text, &options->close, &options->keep);
-	if (r->fields[field].at && known_fields[field].once)
-		return -400;
+	if (r->fields[field].at && known_fields[field].twice)
+		return -known_fields[field].twice;
 	if (!r->fields[field].at)
 		r->fields[field] = text;
 	if (field == HTTP_IF_MATCH)
@@ -299,18 +321,20 @@ static int check_codings(struct http_text list)
 
 	for (; next_list_item(&list, &item); codings++) {
 		if (chunked)
-			return -400;
+			return -RULE_CODING_LAST;
 		chunked = item.length == 7 && equals_folded(item.at, "chunked", 7);
 	}
-	return !chunked ? -400 : codings > 1 ? -501 : 0;
+	return !chunked ? -RULE_CODING_LAST : codings > 1 ? -RULE_CODING_UNKNOWN : 0;
 }
 
 /* Where the body ends must be beyond doubt (RFC 9112, 6.1 and 6.3). */
 static int check_framing(struct http_request *r)
 {
 	if (r->fields[HTTP_TRANSFER_ENCODING].at) {
-		if (r->fields[HTTP_CONTENT_LENGTH].at || r->http_1_0)
-			return -400;
+		if (r->fields[HTTP_CONTENT_LENGTH].at)
+			return -RULE_LENGTH_AND_CODING;
+		if (r->http_1_0)
+			return -RULE_CODING_1_0;
 		r->chunked = true;
 		return check_codings(r->fields[HTTP_TRANSFER_ENCODING]);
 	}
@@ -322,10 +346,10 @@ static int check_host(const struct http_request *r)
 	struct http_text host = r->fields[HTTP_HOST];
 
 	if (!host.at)
-		return r->http_1_0 ? 0 : -400;
+		return r->http_1_0 ? 0 : -RULE_HOST_NONE;
 	for (uint32_t i = 0; i < host.length; i++)
 		if (!is((uint8_t)host.at[i], HOST))
-			return -400;
+			return -RULE_HOST_FORM;
 	return 0;
 }
 
@@ -336,7 +360,7 @@ static int check_expect(struct http_request *r)
 	if (!expect.at || r->http_1_0)
 		return 0; /* RFC 9110, 10.1.1: to be ignored from HTTP/1.0 */
 	if (expect.length != 12 || !equals_folded(expect.at, "100-continue", 12))
-		return -417;
+		return -RULE_EXPECT_OTHER;
 	r->expect_continue = r->content_length > 0 || r->chunked;
 	return 0;
 }
@@ -356,7 +380,7 @@ int http_parse(struct http_request *r, const char *head, uint32_t length)
 		uint32_t n = lf ? (uint32_t)(lf - line) : 0;
 
 		if (!n || line[n - 1] != '\r')
-			return -400;
+			return -RULE_BARE_LF;
 		n--;
 		if (!n && line != head)
 			break;

@@ -8,16 +8,17 @@
  *	n = http_scan(&scan, bytes, length);     0: incomplete, call again with more bytes behind these
  *	n = http_parse(&request, bytes + scan.start, n - scan.start);
  *
- * The texts of a request point into those bytes. Both return the status code of the refusal, negative, when
- *the bytes are no acceptable head: the connection must be closed after that answer, because where the next
- *request begins is not known (RFC 9112, 2.2 and 11.2). Where a lenient reading could differ from another
- *server's, there is none: bare CR or LF, obs-fold, space before a colon, two lengths, a length beside a
- *transfer coding are all refused.
+ * The texts of a request point into those bytes. Both return the rule that is broken (http_rule.h), negative,
+ *when the bytes are no acceptable head: the connection must be closed after that answer, because where the
+ *next request begins is not known (RFC 9112, 2.2 and 11.2). Where a lenient reading could differ from another
+ * server's, there is none: bare CR or LF, obs-fold, space before a colon, two lengths, a length beside a
+ * transfer coding are all refused.
  */
 #ifndef SERVE_HTTP_PARSE_H
 #define SERVE_HTTP_PARSE_H
 
 #include "serve/http_fields.h"
+#include "serve/http_rule.h"
 
 #define HTTP_LINE_MAX 8192  /* bytes of the request line, else 414 */
 #define HTTP_HEAD_MAX 16384 /* bytes of a head, else 431 */
@@ -72,10 +73,10 @@ struct http_scan {
 };
 
 /* The number of bytes up to and with the empty line that ends the head, 0 if it is not there yet, or a
- * negative status code. Call again with the same bytes at the front and more behind. */
+ * negative rule. Call again with the same bytes at the front and more behind. */
 int http_scan(struct http_scan *scan, const char *bytes, uint32_t length);
 
-/* Parse a complete head. 0 or a negative status code. */
+/* Parse a complete head. 0 or a negative rule. */
 int http_parse(struct http_request *request, const char *head, uint32_t length);
 
 /* Decode %XX. Returns the number of bytes written, or -EINVAL for a bad escape, -EMSGSIZE if there are more

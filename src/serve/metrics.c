@@ -44,6 +44,15 @@ static void write_denied(FILE *f, const struct service_stats *stats)
 	fprintf(f, "paste_http_denied_total{code=\"403\"} %" PRIu64 "\n", stats->denied[1]);
 }
 
+static void write_broken(FILE *f, const struct service_stats *stats)
+{
+	fprintf(f, "# HELP paste_http_refused_total Requests refused because they broke this rule of HTTP.\n"
+		   "# TYPE paste_http_refused_total counter\n");
+	for (int i = RULE_NONE + 1; i < RULES; i++)
+		fprintf(f, "paste_http_refused_total{rule=\"%s\"} %" PRIu64 "\n",
+			http_rule_name((enum http_rule)i), stats->broken[i]);
+}
+
 /* By the names in the token file; tokens without a name are one. */
 static void write_tokens(FILE *f, const struct service *s)
 {
@@ -124,6 +133,7 @@ static void write_service(FILE *f, const struct service *s, const struct service
 
 	WRITE(f, metrics);
 	write_denied(f, stats);
+	write_broken(f, stats);
 	fprintf(f, "# HELP paste_http_replies_total Replies by the class of their status code.\n"
 		   "# TYPE paste_http_replies_total counter\n");
 	for (int i = 1; i < 6; i++)

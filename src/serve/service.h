@@ -23,6 +23,7 @@
 
 #include "paste/stack.h"
 #include "paste/store.h"
+#include "serve/http_rule.h"
 #include "serve/latency.h"
 #include "serve/rounds.h"
 #include "serve/tokens.h"
@@ -65,6 +66,7 @@ struct service_stats {
 	uint64_t stalled;     /* times a connection was paused because its client did not take its replies */
 	uint64_t waited_room; /* times a body waited for buffers */
 	uint64_t timed_out;   /* connections ended because a request or its reply took too long */
+	uint64_t broken[RULES]; /* requests refused because they broke this rule of HTTP */
 	uint64_t denied[2];   /* requests without a token that we know; with one that may only read */
 	uint32_t connections; /* now */
 };

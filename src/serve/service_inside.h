@@ -162,6 +162,8 @@ void connection_go_on(struct service *s, struct connection *c);
 /* Queue a refusal of a request whose body has not been looked at. */
 void connection_refuse(struct service *s, struct connection *c, const struct http_request *http, int status,
 		       const char *text);
+/* Its request is refused with the rule that it broke, and nothing behind it is looked at. */
+void connection_broke(struct service *s, struct connection *c, enum http_rule rule);
 void connection_free_dropped(struct service *s);
 bool connection_is_idle(const struct connection *c);
 void connection_pools_close(struct service *s);

@@ -21,6 +21,8 @@ void service_stats(const struct service *s, struct service_stats *stats)
 		stats->stalled += one->stalled;
 		stats->waited_room += one->waited_room;
 		stats->timed_out += one->timed_out;
+		for (int i = 0; i < RULES; i++)
+			stats->broken[i] += one->broken[i];
 		for (int i = 0; i < 2; i++)
 			stats->denied[i] += one->denied[i];
 		stats->connections += one->connections;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "serve/http_fields.h"
+#include "serve/http_rule.h"
 
 static struct http_text text(const char *s)
 {
@@ -92,7 +93,7 @@ static void tags_are_counted(void **state)
 	for (int i = 0; i < HTTP_TAGS_MAX; i++)
 		assert_int_equal(http_add_tags(&t, text("\"1\""), true), 0);
 	assert_int_equal(http_add_tags(&t, text("\"foreign\""), true), 0);
-	assert_int_equal(http_add_tags(&t, text("\"2\""), true), -400);
+	assert_int_equal(http_add_tags(&t, text("\"2\""), true), -RULE_TAGS_MANY);
 }
 
 static void only_a_strong_tag_of_ours_stands_alone(void **state)

@@ -17,7 +17,7 @@
 #define HOST "Host: h\r\n"
 #define END "\r\n"
 
-/* As the service does it: scan as pieces come, then parse. */
+/* As the service does it: scan as pieces come, then parse. 0, 1 if incomplete, or the negative rule. */
 static int parse(struct http_request *r, const char *bytes, size_t length, size_t piece)
 {
 	struct http_scan scan = {0};
@@ -38,161 +38,170 @@ static int parse(struct http_request *r, const char *bytes, size_t length, size_
 
 static const struct {
 	int result; /* 0 accepted, 1 incomplete, else the negative status */
+	enum http_rule rule;
 	const char *bytes;
 } heads[] = {
     /* methods */
-    {0, "GET / HTTP/1.1\r\n" HOST END},
-    {0, "PUT / HTTP/1.1\r\n" HOST END},
-    {0, "OPTIONS * HTTP/1.1\r\n" HOST END},
-    {-501, "get / HTTP/1.1\r\n" HOST END},
-    {-501, "BREW / HTTP/1.1\r\n" HOST END},
-    {-501, "CONNECT h:443 HTTP/1.1\r\n" HOST END},
-    {-400, "G=T / HTTP/1.1\r\n" HOST END},
-    {-400, " GET / HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "GET / HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "PUT / HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "OPTIONS * HTTP/1.1\r\n" HOST END},
+    {-501, RULE_METHOD_UNKNOWN, "get / HTTP/1.1\r\n" HOST END},
+    {-501, RULE_METHOD_UNKNOWN, "BREW / HTTP/1.1\r\n" HOST END},
+    {-501, RULE_METHOD_UNKNOWN, "CONNECT h:443 HTTP/1.1\r\n" HOST END},
+    {-400, RULE_METHOD_FORM, "G=T / HTTP/1.1\r\n" HOST END},
+    {-400, RULE_BEGINNING, " GET / HTTP/1.1\r\n" HOST END},
 
     /* request line */
-    {-400, "GET  / HTTP/1.1\r\n" HOST END},
-    {-400, "GET / HTTP/1.1 \r\n" HOST END},
-    {-400, "GET /  HTTP/1.1\r\n" HOST END},
-    {-400, "GET\t/ HTTP/1.1\r\n" HOST END},
-    {-400, "GET /\r\n" HOST END},
-    {-400, "GET\r\n" END},
-    {-400, "GET / HTTP/1.1x\r\n" HOST END},
-    {-400, "GET / http/1.1\r\n" HOST END},
-    {-400, "GET / HTTP/11\r\n" HOST END},
-    {-400, "GET / HTTP/1.\r\n" HOST END},
-    {-505, "GET / HTTP/2.0\r\n" HOST END},
-    {-505, "GET / HTTP/0.9\r\n" HOST END},
-    {0, "GET / HTTP/1.2\r\n" HOST END},
-    {-400, "GET /a b HTTP/1.1\r\n" HOST END},
-    {-400, "GET /a#b HTTP/1.1\r\n" HOST END},
-    {-400, "GET /\x01 HTTP/1.1\r\n" HOST END},
-    {-400, "GET /\xc3\xa4 HTTP/1.1\r\n" HOST END},
-    {0, "GET /%c3%a4?a=b&c HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_NONE, "GET  / HTTP/1.1\r\n" HOST END},
+    {-400, RULE_VERSION_FORM, "GET / HTTP/1.1 \r\n" HOST END},
+    {-400, RULE_VERSION_FORM, "GET /  HTTP/1.1\r\n" HOST END},
+    {-400, RULE_METHOD_FORM, "GET\t/ HTTP/1.1\r\n" HOST END},
+    {-400, RULE_VERSION_NONE, "GET /\r\n" HOST END},
+    {-400, RULE_METHOD_FORM, "GET\r\n" END},
+    {-400, RULE_VERSION_FORM, "GET / HTTP/1.1x\r\n" HOST END},
+    {-400, RULE_VERSION_FORM, "GET / http/1.1\r\n" HOST END},
+    {-400, RULE_VERSION_FORM, "GET / HTTP/11\r\n" HOST END},
+    {-400, RULE_VERSION_FORM, "GET / HTTP/1.\r\n" HOST END},
+    {-505, RULE_VERSION_OTHER, "GET / HTTP/2.0\r\n" HOST END},
+    {-505, RULE_VERSION_OTHER, "GET / HTTP/0.9\r\n" HOST END},
+    {0, RULE_NONE, "GET / HTTP/1.2\r\n" HOST END},
+    {-400, RULE_VERSION_FORM, "GET /a b HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_BYTE, "GET /a#b HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_BYTE, "GET /\x01 HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_BYTE, "GET /\xc3\xa4 HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "GET /%c3%a4?a=b&c HTTP/1.1\r\n" HOST END},
 
     /* targets */
-    {0, "GET http://h/x HTTP/1.1\r\n" HOST END},
-    {0, "GET HTTP://h:80?q HTTP/1.1\r\n" HOST END},
-    {0, "GET https://[::1]:80/ HTTP/1.1\r\n" HOST END},
-    {-400, "GET http:///x HTTP/1.1\r\n" HOST END},
-    {-400, "GET http://u@h/x HTTP/1.1\r\n" HOST END},
-    {-400, "GET ftp://h/x HTTP/1.1\r\n" HOST END},
-    {-400, "GET h:80 HTTP/1.1\r\n" HOST END},
-    {-400, "GET x HTTP/1.1\r\n" HOST END},
-    {-400, "GET * HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "GET http://h/x HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "GET HTTP://h:80?q HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "GET https://[::1]:80/ HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_HOST, "GET http:///x HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_HOST, "GET http://u@h/x HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_FORM, "GET ftp://h/x HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_FORM, "GET h:80 HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_FORM, "GET x HTTP/1.1\r\n" HOST END},
+    {-400, RULE_TARGET_FORM, "GET * HTTP/1.1\r\n" HOST END},
 
     /* empty lines in front */
-    {0, "\r\nGET / HTTP/1.1\r\n" HOST END},
-    {0, "\r\n\r\nGET / HTTP/1.1\r\n" HOST END},
-    {-400, "\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n" HOST END},
-    {-400, "\nGET / HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "\r\nGET / HTTP/1.1\r\n" HOST END},
+    {0, RULE_NONE, "\r\n\r\nGET / HTTP/1.1\r\n" HOST END},
+    {-400, RULE_EMPTY_LINES, "\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n" HOST END},
+    {-400, RULE_BARE_LF, "\nGET / HTTP/1.1\r\n" HOST END},
 
     /* line ends */
-    {-400, "GET / HTTP/1.1\n" HOST END},
-    {-400, "GET / HTTP/1.1\r\nHost: h\n\r\n"},
-    {-400, "GET / HTTP/1.1\r\nHost: h\r\n\n"},
-    {-400, "GET / HTTP/1.1\r\nHost: h\rX: y\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost: h\r\r\n" END},
-    {-400, "GET / HTTP/1.1\r\r\n" HOST END},
-    {1, "GET / HTTP/1.1\r\n" HOST},
-    {1, "GET / HTTP/1.1\r\n" HOST "\r"},
-    {1, "GET"},
-    {1, "\r"},
-    {-400, "\x16\x03\x01\x02\x00\x01"},
+    {-400, RULE_BARE_LF, "GET / HTTP/1.1\n" HOST END},
+    {-400, RULE_BARE_LF, "GET / HTTP/1.1\r\nHost: h\n\r\n"},
+    {-400, RULE_BARE_LF, "GET / HTTP/1.1\r\nHost: h\r\n\n"},
+    {-400, RULE_FIELD_CR, "GET / HTTP/1.1\r\nHost: h\rX: y\r\n" END},
+    {-400, RULE_FIELD_CR, "GET / HTTP/1.1\r\nHost: h\r\r\n" END},
+    {-400, RULE_VERSION_FORM, "GET / HTTP/1.1\r\r\n" HOST END},
+    {1, RULE_NONE, "GET / HTTP/1.1\r\n" HOST},
+    {1, RULE_NONE, "GET / HTTP/1.1\r\n" HOST "\r"},
+    {1, RULE_NONE, "GET"},
+    {1, RULE_NONE, "\r"},
+    {-400, RULE_BEGINNING, "\x16\x03\x01\x02\x00\x01"},
 
     /* field lines */
-    {0, "GET / HTTP/1.1\r\nhOsT:h\r\n" END},
-    {0, "GET / HTTP/1.1\r\nHost: \t h \t\r\nX-Y:\r\nZ: \xff \"()\"\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost : h\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost\t: h\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n Host: h\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost: h\r\n folded\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost: h\r\n\tfolded\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost: h\r\n \r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST ": x\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "novalue\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "a b: x\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "a(: x\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "a\x7f: x\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "a\xe4: x\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "a: x\x01y\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "a: x\x7f\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "a: x\x0by\r\n" END},
+    {0, RULE_NONE, "GET / HTTP/1.1\r\nhOsT:h\r\n" END},
+    {0, RULE_NONE, "GET / HTTP/1.1\r\nHost: \t h \t\r\nX-Y:\r\nZ: \xff \"()\"\r\n" END},
+    {-400, RULE_FIELD_SPACE, "GET / HTTP/1.1\r\nHost : h\r\n" END},
+    {-400, RULE_FIELD_SPACE, "GET / HTTP/1.1\r\nHost\t: h\r\n" END},
+    {-400, RULE_FIELD_FOLDED, "GET / HTTP/1.1\r\n Host: h\r\n" END},
+    {-400, RULE_FIELD_FOLDED, "GET / HTTP/1.1\r\nHost: h\r\n folded\r\n" END},
+    {-400, RULE_FIELD_FOLDED, "GET / HTTP/1.1\r\nHost: h\r\n\tfolded\r\n" END},
+    {-400, RULE_FIELD_FOLDED, "GET / HTTP/1.1\r\nHost: h\r\n \r\n" END},
+    {-400, RULE_FIELD_NAMELESS, "GET / HTTP/1.1\r\n" HOST ": x\r\n" END},
+    {-400, RULE_FIELD_COLON, "GET / HTTP/1.1\r\n" HOST "novalue\r\n" END},
+    {-400, RULE_FIELD_SPACE, "GET / HTTP/1.1\r\n" HOST "a b: x\r\n" END},
+    {-400, RULE_FIELD_NAME, "GET / HTTP/1.1\r\n" HOST "a(: x\r\n" END},
+    {-400, RULE_FIELD_NAME, "GET / HTTP/1.1\r\n" HOST "a\x7f: x\r\n" END},
+    {-400, RULE_FIELD_NAME, "GET / HTTP/1.1\r\n" HOST "a\xe4: x\r\n" END},
+    {-400, RULE_FIELD_CONTROL, "GET / HTTP/1.1\r\n" HOST "a: x\x01y\r\n" END},
+    {-400, RULE_FIELD_CONTROL, "GET / HTTP/1.1\r\n" HOST "a: x\x7f\r\n" END},
+    {-400, RULE_FIELD_CONTROL, "GET / HTTP/1.1\r\n" HOST "a: x\x0by\r\n" END},
 
     /* Host */
-    {-400, "GET / HTTP/1.1\r\n" END},
-    {-400, "GET http://h/ HTTP/1.1\r\n" END},
-    {0, "GET / HTTP/1.0\r\n" END},
-    {0, "GET / HTTP/1.1\r\nHost:\r\n" END},
-    {0, "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST HOST END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "host: other\r\n" END},
-    {-400, "GET / HTTP/1.0\r\n" HOST HOST END},
-    {-400, "GET / HTTP/1.1\r\nHost: a, b\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost: a b\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost: a/b\r\n" END},
-    {-400, "GET / HTTP/1.1\r\nHost: u@h\r\n" END},
+    {-400, RULE_HOST_NONE, "GET / HTTP/1.1\r\n" END},
+    {-400, RULE_HOST_NONE, "GET http://h/ HTTP/1.1\r\n" END},
+    {0, RULE_NONE, "GET / HTTP/1.0\r\n" END},
+    {0, RULE_NONE, "GET / HTTP/1.1\r\nHost:\r\n" END},
+    {0, RULE_NONE, "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n" END},
+    {-400, RULE_HOST_TWICE, "GET / HTTP/1.1\r\n" HOST HOST END},
+    {-400, RULE_HOST_TWICE, "GET / HTTP/1.1\r\n" HOST "host: other\r\n" END},
+    {-400, RULE_HOST_TWICE, "GET / HTTP/1.0\r\n" HOST HOST END},
+    {-400, RULE_HOST_FORM, "GET / HTTP/1.1\r\nHost: a, b\r\n" END},
+    {-400, RULE_HOST_FORM, "GET / HTTP/1.1\r\nHost: a b\r\n" END},
+    {-400, RULE_HOST_FORM, "GET / HTTP/1.1\r\nHost: a/b\r\n" END},
+    {-400, RULE_HOST_FORM, "GET / HTTP/1.1\r\nHost: u@h\r\n" END},
 
     /* Content-Length */
-    {0, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END},
-    {0, "PUT / HTTP/1.1\r\n" HOST "Content-Length:00005\r\n" END},
-    {0, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551615\r\n" END},
-    {-413, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551616\r\n" END},
-    {-413, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999999\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 6\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\ncontent-length: 5\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5, 5\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5,6\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: +5\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: -5\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5 5\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 0x5\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5;\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5.0\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: \"5\"\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length:\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length : 5\r\n" END},
+    {0, RULE_NONE, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END},
+    {0, RULE_NONE, "PUT / HTTP/1.1\r\n" HOST "Content-Length:00005\r\n" END},
+    {0, RULE_NONE, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551615\r\n" END},
+    {-413, RULE_BODY_LARGE, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551616\r\n" END},
+    {-413, RULE_BODY_LARGE, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999999\r\n" END},
+    {-400, RULE_LENGTH_TWICE, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 6\r\n" END},
+    {-400, RULE_LENGTH_TWICE, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\ncontent-length: 5\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5, 5\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5,6\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: +5\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: -5\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5 5\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 0x5\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5;\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5.0\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length: \"5\"\r\n" END},
+    {-400, RULE_LENGTH_FORM, "PUT / HTTP/1.1\r\n" HOST "Content-Length:\r\n" END},
+    {-400, RULE_FIELD_SPACE, "PUT / HTTP/1.1\r\n" HOST "Content-Length : 5\r\n" END},
 
     /* Transfer-Encoding */
-    {0, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END},
-    {0, "PUT / HTTP/1.1\r\n" HOST "transfer-encoding: \t Chunked , \r\n" END},
-    {-501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n" END},
-    {-501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity, chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, gzip\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked;q=1\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chun ked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: identity\r\n" END},
-    {-400, "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding : chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding\x0b: chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding:\x0b"
-	   "chunked\r\n" END},
-    {-400, "PUT / HTTP/1.1\r\n" HOST "X: y\nTransfer-Encoding: chunked\r\n" END},
+    {0, RULE_NONE, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END},
+    {0, RULE_NONE, "PUT / HTTP/1.1\r\n" HOST "transfer-encoding: \t Chunked , \r\n" END},
+    {-501, RULE_CODING_UNKNOWN, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n" END},
+    {-501, RULE_CODING_UNKNOWN, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity, chunked\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, gzip\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, identity\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked;q=1\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n" END},
+    {-400, RULE_CODING_TWICE,
+     "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" END},
+    {-400, RULE_CODING_TWICE,
+     "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chun ked\r\n" END},
+    {-400, RULE_CODING_LAST, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n" END},
+    {-400, RULE_LENGTH_AND_CODING,
+     "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n" END},
+    {-400, RULE_LENGTH_AND_CODING,
+     "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n" END},
+    {-400, RULE_LENGTH_AND_CODING,
+     "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n" END},
+    {-400, RULE_LENGTH_AND_CODING,
+     "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: identity\r\n" END},
+    {-400, RULE_CODING_1_0, "PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n" END},
+    {-400, RULE_FIELD_SPACE, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding : chunked\r\n" END},
+    {-400, RULE_FIELD_NAME, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding\x0b: chunked\r\n" END},
+    {-400, RULE_FIELD_CONTROL,
+     "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding:\x0b"
+     "chunked\r\n" END},
+    {-400, RULE_BARE_LF, "PUT / HTTP/1.1\r\n" HOST "X: y\nTransfer-Encoding: chunked\r\n" END},
 
     /* conditions and ranges */
-    {0, "GET / HTTP/1.1\r\n" HOST "If-Match: \"1\"\r\nif-match: \"2\"\r\nIf-None-Match: *\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "If-Match: 1\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "If-None-Match: *\r\nIf-None-Match: \"1\"\r\n" END},
-    {0, "GET / HTTP/1.1\r\n" HOST "Range: bytes=0-1\r\nIf-Range: \"1\"\r\n" END},
-    {0, "GET / HTTP/1.1\r\n" HOST "Range: nonsense\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "Range: bytes=0-1\r\nRange: bytes=0-1\r\n" END},
-    {-400, "GET / HTTP/1.1\r\n" HOST "If-Range: \"1\"\r\nIf-Range: \"2\"\r\n" END},
+    {0, RULE_NONE,
+     "GET / HTTP/1.1\r\n" HOST "If-Match: \"1\"\r\nif-match: \"2\"\r\nIf-None-Match: *\r\n" END},
+    {-400, RULE_TAG_FORM, "GET / HTTP/1.1\r\n" HOST "If-Match: 1\r\n" END},
+    {-400, RULE_TAG_FORM, "GET / HTTP/1.1\r\n" HOST "If-None-Match: *\r\nIf-None-Match: \"1\"\r\n" END},
+    {0, RULE_NONE, "GET / HTTP/1.1\r\n" HOST "Range: bytes=0-1\r\nIf-Range: \"1\"\r\n" END},
+    {0, RULE_NONE, "GET / HTTP/1.1\r\n" HOST "Range: nonsense\r\n" END},
+    {-400, RULE_FIELD_TWICE, "GET / HTTP/1.1\r\n" HOST "Range: bytes=0-1\r\nRange: bytes=0-1\r\n" END},
+    {-400, RULE_FIELD_TWICE, "GET / HTTP/1.1\r\n" HOST "If-Range: \"1\"\r\nIf-Range: \"2\"\r\n" END},
 
     /* Expect */
-    {0, "PUT / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 5\r\n" END},
-    {-417, "PUT / HTTP/1.1\r\n" HOST "Expect: more\r\n" END},
-    {0, "PUT / HTTP/1.0\r\n" HOST "Expect: more\r\n" END},
+    {0, RULE_NONE, "PUT / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 5\r\n" END},
+    {-417, RULE_EXPECT_OTHER, "PUT / HTTP/1.1\r\n" HOST "Expect: more\r\n" END},
+    {0, RULE_NONE, "PUT / HTTP/1.0\r\n" HOST "Expect: more\r\n" END},
 };
 
 static void heads_are_accepted_or_refused_at_every_split(void **state)
@@ -205,8 +214,12 @@ static void heads_are_accepted_or_refused_at_every_split(void **state)
 		for (size_t piece = 1; piece <= length; piece++) {
 			int got = parse(&r, heads[i].bytes, length, piece);
 
-			if (got != heads[i].result)
-				fail_msg("pieces of %zu: %d, not %d: %s", piece, got, heads[i].result,
+			enum http_rule rule = got < 0 ? (enum http_rule) - got : RULE_NONE;
+
+			if ((got < 0 ? -http_rule_status(rule) : got) != heads[i].result ||
+			    rule != heads[i].rule)
+				fail_msg("pieces of %zu: %d, \"%s\", not %d, \"%s\": %s", piece, got,
+					 http_rule_name(rule), heads[i].result, http_rule_name(heads[i].rule),
 					 heads[i].bytes);
 		}
 	}
@@ -333,15 +346,16 @@ static void too_much_is_refused(void **state)
 
 	for (size_t i = 0; i < 3; i++) {
 		assert_int_equal(parse_long("GET /", HTTP_LINE_MAX - 5 - 11, 1, pieces[i]), 0);
-		assert_int_equal(parse_long("GET /", HTTP_LINE_MAX - 5 - 10, 1, pieces[i]), -414);
-		assert_int_equal(parse_long("GET /", HTTP_LINE_MAX * 3, 1, pieces[i]), -414);
+		assert_int_equal(parse_long("GET /", HTTP_LINE_MAX - 5 - 10, 1, pieces[i]), -RULE_LINE_LARGE);
+		assert_int_equal(parse_long("GET /", HTTP_LINE_MAX * 3, 1, pieces[i]), -RULE_LINE_LARGE);
 		assert_int_equal(parse_long("GET / HTTP/1.1\r\n", 3, HTTP_FIELD_MAX - 1, pieces[i]), 0);
-		assert_int_equal(parse_long("GET / HTTP/1.1\r\n", 3, HTTP_FIELD_MAX, pieces[i]), -431);
+		assert_int_equal(parse_long("GET / HTTP/1.1\r\n", 3, HTTP_FIELD_MAX, pieces[i]),
+				 -RULE_FIELDS_MANY);
 		assert_int_equal(parse_long("GET / HTTP/1.1\r\n", HTTP_HEAD_MAX - 16 - 3 - 11, 1, pieces[i]),
 				 0);
 		assert_int_equal(parse_long("GET / HTTP/1.1\r\n", HTTP_HEAD_MAX - 16 - 3 - 10, 1, pieces[i]),
-				 -431);
-		assert_int_equal(parse_long("GET / HTTP/1.1\r\n", 200, 99, pieces[i]), -431);
+				 -RULE_HEAD_LARGE);
+		assert_int_equal(parse_long("GET / HTTP/1.1\r\n", 200, 99, pieces[i]), -RULE_HEAD_LARGE);
 	}
 }
 
