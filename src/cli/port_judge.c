@@ -98,7 +98,9 @@ static void judge_interface(struct port_judgement *j)
 	if (!i->ethernet)
 		find(j, true, "%s is no Ethernet interface\nuse another", j->ifname);
 	else if (!i->up)
-		find(j, false, "%s is down\nip link set dev %s up", j->ifname, j->ifname);
+		find(j, false, "%s is down: nothing arrives\nip link set dev %s up", j->ifname, j->ifname);
+	else if (!i->carrier)
+		find(j, false, "%s has no carrier: nothing arrives\nplug it in, or set the other end up", j->ifname);
 	j->attached = steer_find_attached((int)i->index, &j->program);
 	if (j->attached > 0)
 		find(j, true,

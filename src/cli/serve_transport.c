@@ -4,6 +4,7 @@
 #include "cli/logfmt.h"
 #include "cli/serve_run.h"
 #include "net/tcp_stack.h"
+#include "port/xdp_interface.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -96,10 +97,31 @@ static int listen_udp(struct serve *o, struct paste_error *err)
 	return rc;
 }
 
+/* It is served all the same: packets come as soon as the link does. */
+static void tell_link(const char *ifname)
+{
+	struct xdp_interface interface;
+	struct paste_error ignored;
+	struct line l;
+	char hint[80];
+
+	if (xdp_interface_find(ifname, &interface, &ignored) < 0 || interface.carrier)
+		return;
+	line_begin(&l, LINE_WARN,
+		   interface.up ? "the interface has no carrier: nothing arrives until it has"
+				: "the interface is down: nothing arrives until it is up");
+	line_text(&l, "interface", ifname);
+	snprintf(hint, sizeof(hint), "ip link set dev %s up", ifname);
+	line_text(&l, "hint", interface.up ? "plug it in, or set the other end up" : hint);
+	line_end(&l);
+}
+
 int serve_listen(struct serve *o, struct paste_error *err)
 {
 	int rc = listen_udp(o, err);
 
+	if (rc == 0 && o->options.xdp)
+		tell_link(o->options.xdp);
 	if (rc < 0 || !o->options.http)
 		return rc;
 	return paste_stack_listen(o->worker[0].stack, o->options.http, o->bound, sizeof(o->bound), err);

@@ -108,6 +108,7 @@ static int find_link(int fd, struct ifreq *request, struct xdp_interface *i)
 	if (ret < 0)
 		return ret;
 	i->up = request->ifr_flags & IFF_UP;
+	i->carrier = i->up && (request->ifr_flags & IFF_RUNNING);
 	ret = ask(fd, request, SIOCGIFHWADDR);
 	if (ret < 0)
 		return ret;

@@ -21,6 +21,7 @@ struct xdp_interface {
 	uint32_t mtu;
 	uint8_t mac[6];
 	bool ethernet, up;
+	bool carrier; /* up, and there is somebody at the other end */
 	bool receive_checksum, transmit_checksum; /* the kernel's offloads, not AF_XDP's */
 	bool vlan_stripping; /* tags are taken out of the frame before the program sees it */
 	bool segmentation;   /* it would send frames larger than the MTU to a veth peer */

@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 
 import pcapng
 from datagrams import REFUSED, Sender, split
 from running import Service, check, create, folder_on, main, run, take_pst
-from veth_pair import ADDRESS, HERE, PairTest, skip_if_needed
+from veth_pair import ADDRESS, HERE, THERE, PairTest, skip_if_needed
 
 PST = take_pst()
 PORT = 9000
@@ -164,11 +165,57 @@ class UdpXdp(PairTest):
             self.assertTrue(all(ring['kernel']['posted'] > 0 for ring in port['rings']))
             text = run(PST, 'port', HERE, '--region', region).stdout
             self.assertIn(f'{HERE}, 2 queues, obtained: {port["mode"]}', text)
-            self.assertIn('queue 1', text)
+            rows = self.counters(text)
+            for i, ring in enumerate(port['rings']):
+                for row, counted in ((f'receive {i}', ring['receive']), (f'transmit {i}', ring['transmit']),
+                                     (f'queue {i}', ring['kernel'])):
+                    self.assertEqual(list(rows[row]), list(counted))  # every counter, zeroes too
+                    if row != f'queue {i}':  # nothing was sent meanwhile; what the kernel was passed may have grown
+                        self.assertEqual(rows[row], counted)
             self.assertEqual(text.count('payloads are copied behind their headers'), 1)
             self.assertIn('copied behind their headers into one frame', text)
             self.assertEqual(service.end(), 0)
         self.assertNotIn('in use', run(PST, 'port', HERE, '--region', region).stdout)
+
+    @staticmethod
+    def counters(text):
+        """{'receive 0': {'packets': 10, ...}, 'queue 0': {...}}: the rows with numbers below rows with their names."""
+        rows, names = {}, []
+        for line in text.splitlines():
+            first, words = line[:14].rstrip(), line[14:].split()
+            if first in ('ring', 'kernel'):
+                names = words
+            elif names and len(words) == len(names) and all(w.isdigit() for w in words):
+                rows[first] = dict(zip(names, map(int, words)))
+        return rows
+
+    def test_an_interface_without_a_link_is_warned_of(self):
+        def warnings(service):
+            return [line for line in service.said().splitlines() if 'level=warn' in line]
+
+        def link(name, how, *there):
+            subprocess.run([*there, 'ip', 'link', 'set', name, how], check=True, timeout=20)
+
+        self.addCleanup(self.pair.address)  # a link that is set down loses its IPv6 addresses
+        self.addCleanup(link, THERE, 'up', *self.pair.there())
+        self.addCleanup(link, HERE, 'up')
+        link(THERE, 'down', *self.pair.there())
+        for how, said in (('up', 'no carrier'), ('down', 'is down')):
+            link(HERE, how)
+            with self.start(self.region(), '--udp', str(PORT)) as service:
+                line, = warnings(service)
+                self.assertIn(said, line)
+                self.assertIn(f'interface={HERE}', line)
+                self.assertIn('other end' if how == 'up' else f'ip link set dev {HERE} up', line)
+                self.assertIn(said, run(PST, 'port', HERE).stdout)
+                link(HERE, 'up')
+                link(THERE, 'up', *self.pair.there())
+                self.assertEqual(self.sender(4).ask(b'now'), 1)
+                self.assertEqual(service.end(), 0)
+            link(THERE, 'down', *self.pair.there())
+        link(THERE, 'up', *self.pair.there())
+        with self.start(self.region(), '--udp', str(PORT)) as service:
+            self.assertEqual(warnings(service), [])
 
     def test_a_trace_without_http_on_the_interface(self):
         for ports in ((PORT,), (PORT, PORT + 1)):

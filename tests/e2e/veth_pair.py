@@ -57,12 +57,16 @@ class Pair:
         _ip('link', 'set', 'lo', 'up')
         _ip('link', 'add', HERE, 'numrxqueues', str(queues), 'numtxqueues', str(queues), 'type', 'veth', 'peer', 'name',
             THERE, 'numrxqueues', str(queues), 'numtxqueues', str(queues), 'netns', str(pid))
+        self.address()
         for end, name in enumerate((HERE, THERE)):
-            there = pid if end else None
+            _ip('link', 'set', name, 'mtu', str(mtu), 'up', there=pid if end else None)
+
+    def address(self):
+        """Give both ends their addresses, those that they have already as well."""
+        for end, name in enumerate((HERE, THERE)):
             for version, bits in ((4, '24'), (6, '64')):
-                _ip('addr', 'add', f'{ADDRESS[version][end]}/{bits}', 'dev', name, *(['nodad'] if version == 6 else []),
-                    there=there)
-            _ip('link', 'set', name, 'mtu', str(mtu), 'up', there=there)
+                _ip('addr', 'replace', f'{ADDRESS[version][end]}/{bits}', 'dev', name,
+                    *(['nodad'] if version == 6 else []), there=self.child.pid if end else None)
 
     def there(self, *command):
         """The command, to be run in the other namespace."""
