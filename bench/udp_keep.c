@@ -4,6 +4,8 @@
  * AF_XDP receive loop with the same options, and the same loop with what any log has to do: CRC of the bytes,
  * a record, both written back, one fence a batch. CPU time of the receiving thread a packet, draining bursts
  * that a sender at the other end of a veth pair has put there before.
+ *
+ *	udp_keep [--json] [--rounds N] [--bytes N]	frames of so many bytes alone
  */
 #include <errno.h>
 #include <net/if.h>
@@ -30,13 +32,14 @@
 #define BATCH 64
 #define BURST 1024
 #define BURSTS 12 /* of each round */
-#define ROUNDS 5
+#define ROUNDS 5 /* at most, and unless told otherwise */
 #define FULL_RATE 100000
 #define LOG_BYTES (8u << 20)
 #define RECORD 96 /* bytes beside a value, about what ours has */
 #define HEADERS 42
 
 static struct veth veth;
+static unsigned rounds = ROUNDS;
 static const struct paste_xdp_rule rule = {
     .address = {[10] = 0xff, 0xff, 10, 1, 1, 1}, .port = SENDER_PORT, .protocol = IPPROTO_UDP};
 
@@ -169,14 +172,25 @@ static uint32_t receive_kept(struct receiver *r)
 	return (uint32_t)n;
 }
 
-static void open_kept(struct receiver *r, bool unused)
+/* Checked and given back: what of keeping is not the store's. */
+static uint32_t receive_dropped(struct receiver *r)
+{
+	static struct paste_datagram batch[BATCH];
+	int n = paste_datagrams_receive(r->datagrams, batch, BATCH);
+
+	if (n < 0)
+		bench_die("receive", n, NULL);
+	return (uint32_t)n;
+}
+
+static void open_ours(struct receiver *r, bool kept)
 {
 	struct paste_xdp_options o = {
 	    .ifname = VETH_HERE, .mode = PASTE_XDP_COPY, .slots = SLOTS, .rules = &rule, .rules_n = 1};
 	struct paste_error err = {{0}};
 
-	*r = (struct receiver){.receive = receive_kept};
-	bench_region_create("/dev/shm", 1024u << 20, r->path);
+	*r = (struct receiver){.receive = kept ? receive_kept : receive_dropped};
+	bench_region_create("/dev/shm", kept ? 512u << 20 : 64u << 20, r->path);
 	r->store = bench_open(r->path);
 	int ret = paste_xdp_open(paste_store_region(r->store), &o, &r->port, &err);
 	struct udp_options udp = {.port = r->port, .udp_port = SENDER_PORT, .bare_sums = true};
@@ -256,20 +270,20 @@ static void full_rate(struct receiver *r, const struct sending *s, uint32_t byte
 	*unexplained += (double)(FULL_RATE - got) - (double)(kernel_drops(r) - before);
 }
 
-enum { BARE, FLOOR, KEPT, WAYS };
+enum { BARE, FLOOR, DROPPED, KEPT, WAYS };
 
 static void measure(const struct sending *s, uint32_t bytes)
 {
 	static const char *const names[] = {"bare loop", "bare loop, CRC, record, flush",
-					    "received and kept in a stream"};
+					    "received, checked and dropped", "received and kept in a stream"};
 	double ns[WAYS][ROUNDS], rate[WAYS][ROUNDS], lost[WAYS] = {0}, unexplained[WAYS] = {0};
 	char name[96];
 
-	for (unsigned round = 0; round < ROUNDS; round++) {
+	for (unsigned round = 0; round < rounds; round++) {
 		for (unsigned way = 0; way < WAYS; way++) {
 			struct receiver r;
-			if (way == KEPT)
-				open_kept(&r, false);
+			if (way == KEPT || way == DROPPED)
+				open_ours(&r, way == KEPT);
 			else
 				open_bare(&r, way == FLOOR);
 			drain(&r, s, bytes, 2); /* pages, caches, the log's first segment */
@@ -282,10 +296,10 @@ static void measure(const struct sending *s, uint32_t bytes)
 	for (unsigned way = 0; way < WAYS; way++) {
 		snprintf(name, sizeof(name), "%u B, %s", bytes, names[way]);
 		report_row(name);
-		middle[way] = bench_middle(ns[way], ROUNDS);
+		middle[way] = bench_middle(ns[way], rounds);
 		report_number("ns", middle[way]);
-		report_number("Mpps", bench_middle(rate[way], ROUNDS));
-		report_number("lost_%", lost[way] / ROUNDS / FULL_RATE * 100);
+		report_number("Mpps", bench_middle(rate[way], rounds));
+		report_number("lost_%", lost[way] / rounds / FULL_RATE * 100);
 		report_number("unexplained", unexplained[way]);
 	}
 	double floor = middle[FLOOR] - middle[BARE];
@@ -297,10 +311,22 @@ static void measure(const struct sending *s, uint32_t bytes)
 
 int main(int argc, char **argv)
 {
-	bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
+	bool json = false;
+	uint32_t bytes = 0;
 	struct sending s;
 	const char *why;
 
+	for (int i = 1; i < argc; i++) {
+		unsigned long n = i + 1 < argc ? strtoul(argv[i + 1], NULL, 10) : 0;
+		if (strcmp(argv[i], "--json") == 0)
+			json = true;
+		else if (strcmp(argv[i], "--rounds") == 0 && n >= 1 && n <= ROUNDS)
+			rounds = (unsigned)n, i++;
+		else if (strcmp(argv[i], "--bytes") == 0 && n >= 64 && n <= 1514)
+			bytes = (uint32_t)n, i++;
+		else
+			return 2;
+	}
 	report_begin(
 	    "AF_XDP over veth: datagrams received and kept durably (shm), beside a bare loop and the floor",
 	    json);
@@ -311,13 +337,17 @@ int main(int argc, char **argv)
 	}
 	veth_make(&veth, 1, 1500);
 	sender_start(&s, &veth);
-	measure(&s, 64);
-	measure(&s, 1514);
+	if (bytes)
+		measure(&s, bytes);
+	else {
+		measure(&s, 64);
+		measure(&s, 1514);
+	}
 	sender_order(&s, 0, 0);
 	waitpid(s.pid, NULL, 0);
 	report_note("ns: CPU time of the receiving thread a packet, draining bursts of %d in batches of %d; "
 		    "median of %d rounds",
-		    BURST, BATCH, ROUNDS);
+		    BURST, BATCH, rounds);
 	report_end();
 	return 0;
 }

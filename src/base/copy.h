@@ -58,7 +58,13 @@ static inline int same_short(const void *a, const void *b, size_t n)
 	const uint8_t *x = a, *y = b;
 	uint64_t u, v;
 
-	if (n < 8 || n > 32)
+	if (n < 8) {
+		size_t i = 0;
+		while (i < n && x[i] == y[i])
+			i++;
+		return i == n;
+	}
+	if (n > 32)
 		return memcmp(x, y, n) == 0;
 	for (size_t i = 0; i + 8 < n; i += 8) {
 		memcpy(&u, x + i, 8);

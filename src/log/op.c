@@ -56,8 +56,7 @@ size_t op_encode(uint8_t *p, const struct op_view *v)
 	store_word(p + size - 8, 0);
 	put_op(p, &v->op);
 	for (uint32_t i = 0; i < v->op.refs; i++) {
-		store_word(q, load_word(&v->refs[i].ref));
-		memcpy(q + sizeof(struct paste_ref), &v->refs[i].crc, sizeof(v->refs[i].crc));
+		extent_copy((struct extent *)(void *)q, &v->refs[i]);
 		q += sizeof(struct extent);
 	}
 	copy_short(q, v->key, v->op.key_length);

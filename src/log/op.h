@@ -6,7 +6,9 @@
 #define LOG_OP_H
 
 #include <stdbool.h>
+#include <string.h>
 
+#include "base/copy.h"
 #include "region/format.h"
 #include "region/region.h"
 
@@ -22,6 +24,19 @@ struct op_view {
 static inline size_t op_padded(size_t n)
 {
 	return (n + 7) & ~(size_t)7;
+}
+
+/* As two words, as they were written (base/copy.h); `from` may stand anywhere. */
+static inline void extent_copy(struct extent *to, const struct extent *from)
+{
+	store_word(&to->ref, load_word(&from->ref));
+	memcpy(&to->crc, &from->crc, sizeof(to->crc));
+}
+
+static inline void extent_put(struct extent *to, struct paste_ref ref, uint32_t crc)
+{
+	store_word(&to->ref, ref.buffer | (uint64_t)ref.offset << 32 | (uint64_t)ref.length << 48);
+	to->crc = crc;
 }
 
 /* When the attributes say that the key expires, or 0. */

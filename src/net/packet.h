@@ -136,8 +136,8 @@ static inline uint64_t packet_pseudo_sum(const struct packet_path *path, uint8_t
 	return checksum_add16(sum, path->destination.byte);
 }
 
-/* The way back. */
-void packet_path_back(const struct packet_path *path, struct packet_path *back);
+/* The way back; not in place. */
+void packet_path_back(const struct packet_path *restrict path, struct packet_path *restrict back);
 
 /* Ethernet and IP headers' length, bytes. */
 static inline uint32_t packet_header_bytes(const struct packet_path *path)

@@ -15,16 +15,16 @@ static uint8_t *put16(uint8_t *p, uint32_t v)
 	return p + 2;
 }
 
-void packet_path_back(const struct packet_path *path, struct packet_path *back)
+void packet_path_back(const struct packet_path *restrict path, struct packet_path *restrict back)
 {
-	struct packet_path b = *path;
-
-	memcpy(b.mac_source, path->mac_destination, 6);
-	memcpy(b.mac_destination, path->mac_source, 6);
-	b.source = path->destination;
-	b.destination = path->source;
-	b.traffic_class = 0;
-	*back = b;
+	/* Field by field, as they were written just now: a wider load would wait for the stores (base/copy.h). */
+	memcpy(back->mac_source, path->mac_destination, 6);
+	memcpy(back->mac_destination, path->mac_source, 6);
+	memcpy(back->tag, path->tag, sizeof(back->tag));
+	back->tags = path->tags;
+	back->traffic_class = 0;
+	back->source = path->destination;
+	back->destination = path->source;
 }
 
 static uint8_t *build_ipv4(uint8_t *p, const struct packet_path *path, uint8_t protocol,

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/copy.h"
 #include "net/checksum.h"
 
 /* Before a frame of ours in its buffer: a back end may put what the device is to know there. */
 #define TRANSMIT_OFFSET 64
 #define ADDRESSES_MAX 16
+#define FETCH_AHEAD 4 /* slots */
 
 struct udp {
 	struct udp_options options;
@@ -16,7 +18,8 @@ struct udp {
 	struct net_address address[ADDRESSES_MAX];
 	struct paste_port *port;
 	struct paste_ring *receive, *transmit;
-	uint32_t buffer_size;
+	const uint8_t *area; /* where the region's buffers are */
+	uint32_t buffer_size, buffer_shift;
 	uint32_t seen; /* slots of the receive ring before it were looked at */
 	struct udp_stats stats;
 };
@@ -45,7 +48,9 @@ int udp_open(const struct udp_options *options, struct udp **udp, struct paste_e
 	u->port = port;
 	u->receive = &port->receive[options->queue];
 	u->transmit = &port->transmit[options->queue];
+	u->area = paste_buffer_data(port->region, 0);
 	u->buffer_size = paste_buffer_size(port->region);
+	u->buffer_shift = (uint32_t)__builtin_ctz(u->buffer_size);
 	u->seen = u->receive->head;
 	*udp = u;
 	return 0;
@@ -91,12 +96,11 @@ static enum packet_check checks(struct udp *u, const struct packet_piece *pieces
 	return p->destination_port == u->options.udp_port ? PACKET_ACCEPTED : PACKET_PORT_OTHER;
 }
 
-/* The payload's part of each slot. */
-static void slices(struct udp *u, uint32_t slots, const struct packet *p, struct udp_datagram *d)
+/* The payload's part of each slot; how many have one. */
+static uint32_t slices(const struct udp *u, uint32_t slots, const struct packet *p, struct paste_ref *slice)
 {
-	uint32_t at = p->payload, left = p->payload_length;
+	uint32_t at = p->payload, left = p->payload_length, n = 0;
 
-	d->n = 0;
 	for (uint32_t i = 0; i < slots && left > 0; i++) {
 		const struct paste_slot *slot = paste_ring_slot(u->receive, u->seen + i);
 		if (at >= slot->length) {
@@ -104,63 +108,93 @@ static void slices(struct udp *u, uint32_t slots, const struct packet *p, struct
 			continue;
 		}
 		uint32_t now = slot->length - at < left ? slot->length - at : left;
-		d->slice[d->n++] =
-		    (struct paste_ref){slot->buffer, (uint16_t)(slot->offset + at), (uint16_t)now};
+		/* In one word: it is read as one (base/copy.h). */
+		store_word(&slice[n++], slot->buffer | (uint64_t)(slot->offset + at) << 32 | (uint64_t)now << 48);
 		left -= now;
 		at = 0;
 	}
+	return n;
+}
+
+/* Headers lie at the same place of all buffers, so the first cache has room for a few of them only: those that the port
+ * had fetched are in the second one by now. */
+static void fetch_ahead(const struct udp *u)
+{
+	if (u->receive->tail - u->seen <= FETCH_AHEAD)
+		return;
+	const struct paste_slot *slot = paste_ring_slot(u->receive, u->seen + FETCH_AHEAD);
+	const uint8_t *p = u->area + ((size_t)slot->buffer << u->buffer_shift) + slot->offset;
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
 }
 
 /* The packet whose first slot is u->seen. */
-static enum packet_check receive_one(struct udp *u, uint32_t *slots, struct udp_datagram *d)
+static enum packet_check receive_one(struct udp *u, uint32_t *slots, struct packet *p, struct paste_ref *slice,
+				     uint32_t *n)
 {
 	struct packet_piece piece[UDP_SLICES];
 	const struct paste_slot *first = paste_ring_slot(u->receive, u->seen), *slot;
-	struct packet p;
 
 	*slots = 0;
 	do {
 		slot = paste_ring_slot(u->receive, u->seen + *slots);
 		if (*slots < UDP_SLICES)
 			piece[*slots] = (struct packet_piece){
-			    paste_buffer_data(u->port->region, slot->buffer) + slot->offset, slot->length};
+			    u->area + ((size_t)slot->buffer << u->buffer_shift) + slot->offset, slot->length};
 		++*slots;
 	} while ((slot->flags & PASTE_SLOT_MORE) && u->seen + *slots != u->receive->tail);
 	if (*slots > UDP_SLICES)
 		return PACKET_SLICES;
-	enum packet_check bad = checks(u, piece, *slots, first->flags & PASTE_SLOT_CHECKSUM, &p);
+	enum packet_check bad = checks(u, piece, *slots, first->flags & PASTE_SLOT_CHECKSUM, p);
 	if (bad)
 		return bad;
-	packet_path_back(&p.path, &d->peer.path);
-	d->peer.port = p.source_port;
-	d->peer.local_port = p.destination_port;
-	d->length = p.payload_length;
-	slices(u, *slots, &p, d);
+	*n = slices(u, *slots, p, slice);
 	u->stats.received++;
-	u->stats.received_bytes += p.payload_length;
-	u->stats.bare_sums += p.bare_sum;
+	u->stats.received_bytes += p->payload_length;
+	u->stats.bare_sums += p->bare_sum;
 	return PACKET_ACCEPTED;
+}
+
+int udp_sync(struct udp *u)
+{
+	u->receive->head = u->receive->cur = u->seen;
+	int ret = paste_port_sync_receive(u->port, u->options.queue);
+
+	return ret < 0 ? ret : 0;
+}
+
+bool udp_next(struct udp *u, struct packet *head, struct paste_ref slice[UDP_SLICES], uint32_t *n)
+{
+	while (u->seen != u->receive->tail) {
+		uint32_t slots;
+		fetch_ahead(u);
+		enum packet_check bad = receive_one(u, &slots, head, slice, n);
+		u->seen += slots;
+		/* To be woken for what is not looked at yet, too. */
+		u->receive->cur = u->seen;
+		if (!bad)
+			return true;
+		u->stats.refused[bad]++;
+	}
+	return false;
 }
 
 int udp_receive(struct udp *u, struct udp_datagram *datagrams, int max)
 {
-	int count = 0;
+	int count = 0, ret = udp_sync(u);
+	struct packet head;
 
-	u->receive->head = u->receive->cur = u->seen;
-	int ret = paste_port_sync_receive(u->port, u->options.queue);
 	if (ret < 0)
 		return ret;
-	while (count < max && u->seen != u->receive->tail) {
-		uint32_t slots;
-		enum packet_check bad = receive_one(u, &slots, &datagrams[count]);
-		u->seen += slots;
-		if (bad)
-			u->stats.refused[bad]++;
-		else
-			count++;
+	for (; count < max; count++) {
+		struct udp_datagram *d = &datagrams[count];
+		if (!udp_next(u, &head, d->slice, &d->n))
+			break;
+		packet_path_back(&head.path, &d->peer.path);
+		d->peer.port = head.source_port;
+		d->peer.local_port = head.destination_port;
+		d->length = head.payload_length;
 	}
-	/* To be woken for what is not looked at yet, too. */
-	u->receive->cur = u->seen;
 	return count;
 }
 

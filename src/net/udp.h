@@ -65,7 +65,14 @@ struct udp;
 int udp_open(const struct udp_options *options, struct udp **udp, struct paste_error *err);
 void udp_close(struct udp *u); /* gives the last batch back */
 
-/* Give the last batch back and take up to `max` datagrams. Their number, or a negative errno of the port. */
+/* Give what was taken back, and see what has come. 0, or a negative errno of the port. */
+int udp_sync(struct udp *u);
+
+/* Take the next datagram that is accepted, of those that the last udp_sync() saw: its headers, and its payload in *n slices.
+ * False: there is none. */
+bool udp_next(struct udp *u, struct packet *head, struct paste_ref slice[UDP_SLICES], uint32_t *n);
+
+/* Both: give the last batch back and take up to `max` datagrams. Their number, or a negative errno of the port. */
 int udp_receive(struct udp *u, struct udp_datagram *datagrams, int max);
 
 /*

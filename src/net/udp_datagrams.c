@@ -2,10 +2,9 @@
 #include "net/udp_datagrams.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define BATCH 64
 
 /* What stands in a paste_peer. */
 struct queued_peer {
@@ -15,25 +14,41 @@ struct queued_peer {
 
 _Static_assert(sizeof(struct queued_peer) <= sizeof(struct paste_peer), "a peer fits");
 _Static_assert(UDP_SLICES <= PASTE_DATAGRAM_SLICES, "a datagram fits");
+/* All bytes: it may be written where bytes are declared. */
+_Static_assert(_Alignof(struct packet_path) == 1 && offsetof(struct queued_peer, peer.path) == 0, "a path is bytes");
 
 struct udp_datagrams {
 	struct paste_datagrams base;
 	struct paste_port *port;
 	uint32_t turn; /* the queue to begin with */
-	struct udp_datagram batch[BATCH];
 	struct udp *queue[];
 };
 
-static void show(const struct udp_datagram *from, uint32_t queue, struct paste_datagram *to)
+/* Written where it stays, without a struct queued_peer that would be copied. */
+static void put_peer(struct paste_peer *to, const struct packet *head, uint32_t queue)
 {
-	struct queued_peer peer = {.peer = from->peer, .queue = queue};
+	uint16_t ports[2] = {head->source_port, head->destination_port};
 
-	memcpy(to->peer.opaque, &peer, sizeof(peer));
-	to->length = from->length;
-	to->cut = false;
-	to->n = from->n;
-	for (uint32_t i = 0; i < from->n; i++)
-		to->slice[i] = from->slice[i];
+	packet_path_back(&head->path, (struct packet_path *)(void *)to->opaque);
+	memcpy(to->opaque + offsetof(struct queued_peer, peer.port), &ports[0], sizeof(ports[0]));
+	memcpy(to->opaque + offsetof(struct queued_peer, peer.local_port), &ports[1], sizeof(ports[1]));
+	memcpy(to->opaque + offsetof(struct queued_peer, queue), &queue, sizeof(queue));
+}
+
+static int receive_queue(struct udp_datagrams *d, uint32_t queue, struct paste_datagram *batch, int max)
+{
+	struct udp *u = d->queue[queue];
+	int n = 0, rc = udp_sync(u);
+	struct packet head;
+
+	if (rc < 0)
+		return rc;
+	for (; n < max && udp_next(u, &head, batch[n].slice, &batch[n].n); n++) {
+		put_peer(&batch[n].peer, &head, queue);
+		batch[n].length = head.payload_length;
+		batch[n].cut = false;
+	}
+	return n;
 }
 
 static int datagrams_receive(struct paste_datagrams *base, struct paste_datagram *batch, int max)
@@ -44,12 +59,10 @@ static int datagrams_receive(struct paste_datagrams *base, struct paste_datagram
 
 	/* Every queue is asked, also when the batch is full: asking is what gives its buffers back. */
 	for (uint32_t k = 0; k < queues; k++) {
-		uint32_t q = (d->turn + k) % queues;
-		int got = udp_receive(d->queue[q], d->batch, max - n < BATCH ? max - n : BATCH);
+		int got = receive_queue(d, (d->turn + k) % queues, batch + n, max - n);
 		if (got < 0)
 			return got;
-		for (int i = 0; i < got; i++)
-			show(&d->batch[i], q, &batch[n++]);
+		n += got;
 	}
 	d->turn++;
 	return n;

@@ -101,9 +101,12 @@ static void fill_slot(struct xdp_port *x, struct xdp_queue *q, struct paste_slot
 	assert(buffer < r->buffers && x->posted[buffer]);
 	x->posted[buffer] = 0;
 	q->posted--;
-	/* The headers, and where a payload begins after 66 bytes: the kernel or the device has just written them. */
+	/* The kernel or the device has just written them: the first bytes of the receiver's MAC, which stand alone in their
+	 * line (XDP_HEADROOM), the headers, and where a payload begins after 66 bytes. */
+	__builtin_prefetch(r->area + d->addr);
 	__builtin_prefetch(r->area + d->addr + 2);
-	__builtin_prefetch(r->area + d->addr + 66);
+	if (d->len > 66)
+		__builtin_prefetch(r->area + d->addr + 66);
 	*slot = (struct paste_slot){
 	    .buffer = buffer,
 	    .offset = (uint16_t)(d->addr & (r->buffer_size - 1)),

@@ -304,7 +304,7 @@ static int prepare_entry(struct batch *b, struct part *p)
 	const struct paste_change *c = p->change;
 	struct value_plan plan = {0};
 	uint8_t attributes[ATTRIBUTE_EXPIRES_SIZE];
-	struct op_view v = {.refs = s->extents, .key = c->key, .attributes = attributes, .bytes = s->tiny};
+	struct op_view v = {.refs = s->extents, .key = c->key, .attributes = attributes};
 
 	if (c->type != PASTE_DELETE) {
 		int ret = value_plan(s, c->slices, c->n, &plan);
@@ -324,6 +324,7 @@ static int prepare_entry(struct batch *b, struct part *p)
 	if (c->expires)
 		attribute_expires_put(attributes, c->expires);
 	v.refs = s->extents; /* may have moved */
+	v.bytes = plan.bytes;
 	b->ops_bytes += (uint32_t)op_size(&v.op);
 	b->ops++;
 	p->packed = plan.packed;

@@ -163,7 +163,7 @@ static int incoming_begin(struct paste_store *s, struct incoming *in, uint8_t ty
 		       .length = in->plan.length},
 		.refs = s->extents,
 		.key = key,
-		.bytes = s->tiny,
+		.bytes = in->plan.bytes,
 	};
 	if (in->plan.packed) {
 		uint32_t body = (uint32_t)in->plan.length;
@@ -172,8 +172,8 @@ static int incoming_begin(struct paste_store *s, struct incoming *in, uint8_t ty
 		if (!in->record)
 			return -ENOSPC;
 		uint32_t offset = (uint32_t)(place - region_segment_data(s->r, l->segment));
-		s->extents[0].crc = value_gather(s, slices, n, place);
-		s->extents[0].ref = region_ref_at(s->r, l->segment, offset, body);
+		struct paste_ref ref = region_ref_at(s->r, l->segment, offset, body);
+		extent_put(&s->extents[0], ref, value_gather(s, slices, n, place));
 		s->c.copies[PASTE_COPY_SMALL]++;
 		s->c.copy_bytes[PASTE_COPY_SMALL] += body;
 	} else if (!log_add(l, (uint32_t)op_size(&in->v.op))) {
@@ -383,7 +383,9 @@ int paste_store_append(struct paste_store *s, const void *name, size_t name_leng
 	if (ret < 0)
 		return ret;
 	value_prefetch(s, slices, n);
-	struct incoming in = {.log = home_log(s, true, name, name_length)};
+	struct incoming in; /* not zeroed as a whole, which would take as long as the rest */
+	in.log = home_log(s, true, name, name_length);
+	in.record = NULL;
 	ret = change_admit(s, in.log, slices_bytes(slices, n), name_length, NULL);
 	if (ret == 0)
 		ret = stream_for_append(s, name, name_length, &st);

@@ -17,8 +17,14 @@ struct entry *entry_new(struct slab *slab, const struct op_view *v)
 
 	if (!e)
 		return NULL;
-	*e = shape;
-	copy_short(e->extent, v->refs, v->op.refs * sizeof(struct extent));
+	/* Word by word, from registers (base/copy.h): `shape` was made of small stores just now. */
+	store_word(&e->version, shape.version);
+	store_word(&e->mark, 0);
+	store_word(&e->length, shape.length);
+	store_word(&e->key_length, shape.key_length | (uint64_t)shape.attributes << 16 |
+					   (uint64_t)shape.refs << 32 | (uint64_t)shape.flags << 40);
+	for (uint32_t i = 0; i < v->op.refs; i++)
+		extent_copy(&e->extent[i], &v->refs[i]);
 	copy_short(entry_key(e), v->key, v->op.key_length);
 	if (v->op.attributes)
 		copy_short(entry_key(e) + v->op.key_length, v->attributes, v->op.attributes);

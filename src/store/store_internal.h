@@ -231,6 +231,7 @@ struct value_plan {
 	uint8_t flags;         /* OP_INLINE, OP_INDIRECT */
 	uint32_t refs;         /* in s->extents; for a packed one to be set when its place is known */
 	bool packed;           /* copied into the record's body */
+	const uint8_t *bytes;  /* INLINE: they stand there until the next plan */
 };
 
 /* Decide, and for values that stay in place or go to lists: checksum and write back, extents in s->extents. Nothing is

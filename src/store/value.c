@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/crc.h"
 #include "base/site.h"
 #include "store/store_internal.h"
@@ -21,6 +22,20 @@ int extents_reserve(struct paste_store *s, size_t n)
 	s->extents = more;
 	s->extents_room = room;
 	return 0;
+}
+
+/* One slice is read where it is. Entry and record get the bytes, and the record's checksum is theirs, too. */
+static const uint8_t *tiny_bytes(struct paste_store *s, const struct paste_ref *slices, uint32_t n)
+{
+	uint8_t *p = s->tiny;
+
+	if (n == 1)
+		return region_ref_data(s->r, slices[0]);
+	for (uint32_t i = 0; i < n; i++) {
+		copy_short(p, region_ref_data(s->r, slices[i]), slices[i].length);
+		p += slices[i].length;
+	}
+	return s->tiny;
 }
 
 uint32_t value_gather(struct paste_store *s, const struct paste_ref *slices, uint32_t n, uint8_t *to)
@@ -57,7 +72,7 @@ static int value_in_place(struct paste_store *s, const struct paste_ref *slices,
 			e->crc = paste_crc(e->crc, p, slices[i].length);
 			e->ref.length = (uint16_t)(e->ref.length + slices[i].length);
 		} else {
-			s->extents[k++] = (struct extent){slices[i], paste_crc(0, p, slices[i].length)};
+			extent_put(&s->extents[k++], slices[i], paste_crc(0, p, slices[i].length));
 		}
 		/* Ordered before the record by the fence or sync that both share: neither counts without the other. */
 		if (SITE(value_write_back))
@@ -106,7 +121,7 @@ int value_plan(struct paste_store *s, const struct paste_ref *slices, uint32_t n
 		plan->length += slices[i].length;
 	if (plan->length <= s->tiny_max) {
 		plan->flags = OP_INLINE;
-		value_gather(s, slices, n, s->tiny);
+		plan->bytes = tiny_bytes(s, slices, n);
 		s->c.copies[PASTE_COPY_TINY]++;
 		s->c.copy_bytes[PASTE_COPY_TINY] += plan->length;
 		return 0;
