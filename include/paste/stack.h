@@ -6,17 +6,18 @@
  * a batch of events across all connections; it works on the batch, commits once, and sends. A transport is a
  * table of functions, struct paste_stack_ops; the functions below call through it.
  *
- * Ownership. A DATA event hands over a slice of a region buffer together with one user count on each buffer
- * it touches (region.h): the application ends with paste_ref_put() for it, once, whether it kept bytes of it
- * (the store then holds live slices) or not. A buffer of a DATA event is filled once and never written again
- * while it has a user or a live slice. Sending by reference hands a user count on each touched buffer to the
- * stack, which puts it when the bytes are no longer needed (sent and, over our own TCP, acknowledged). Inline
- * bytes are copied before the call returns.
+ * Ownership. A DATA event hands over a slice of a region buffer together with one user count on each buffer it touches
+ * (region.h): the application ends with paste_ref_put() for it, once, whether it kept bytes of it (the store then holds
+ * live slices) or not. A buffer of a DATA event is filled once and never written again while it has a user or a live slice.
+ * Sending by reference hands a user count on each touched buffer to the stack, which puts it when the last byte is
+ * released: taken by the kernel or, over our own TCP, acknowledged by the peer. Inline bytes are copied before it returns.
  *
- * A connection stays valid until the application has called paste_conn_close() or paste_conn_abort(), also
- * after an EOF or ERROR event. No later poll names it. Events of the batch under work may still do so: they
- * were handed over already, and the slices of DATA events among them are put by the application like any
- * other.
+ * Who asks for it (limits.released) is told by RELEASED events how many of a connection's bytes, all sends together, are
+ * released: at most one a poll, paused or not. Before an ERROR event all are; after close or abort nothing is told.
+ *
+ * A connection stays valid until the application has called paste_conn_close() or paste_conn_abort(), also after an EOF or
+ * ERROR event. No later poll names it. Events of the batch under work may still do so: they were handed over already, and
+ * the slices of DATA events among them are put by the application like any other.
  *
  * When buffers run short the stack stops reading (the peer's window closes) and goes on by itself when there
  * are some again; it keeps what it needs to send.
@@ -42,16 +43,22 @@ enum paste_event_type {
 	PASTE_EVENT_ERROR,    /* conn, error: the connection is dead (reset, timed out). Close it. */
 	PASTE_EVENT_FD,       /* cookie: a descriptor of paste_stack_watch() is readable */
 	PASTE_EVENT_CONNECT,  /* conn: of paste_stack_connect(), established */
+	PASTE_EVENT_RELEASED, /* conn, released: the stack needs so many bytes of what was sent no more */
 };
 
 struct paste_conn;
+struct paste_stack;
+struct paste_stack_guard; /* paste/guard.h */
 
 struct paste_event {
 	enum paste_event_type type;
 	int error; /* ERROR: negative errno */
 	struct paste_conn *conn;
 	struct paste_ref slice; /* DATA */
-	uint64_t cookie;        /* FD */
+	union {
+		uint64_t cookie;   /* FD */
+		uint64_t released; /* RELEASED: bytes, since the connection began */
+	};
 };
 
 /* What to send: a slice of the region if inline_bytes is NULL, else bytes that are copied at once. */
@@ -61,22 +68,19 @@ struct paste_send {
 	struct paste_ref ref;
 };
 
-struct paste_stack;
-struct paste_stack_guard; /* paste/guard.h */
-
 struct paste_stack_limits {
 	uint32_t connections;     /* at most so many at once; further ones are closed at accept. 0: 16384 */
 	uint32_t receive_buffers; /* posted for receiving, all connections together; power of two. 0: by region size */
 	/* Queued and unsent, a connection, before -EAGAIN; one send is always admitted below it. 0: 256 KiB. What a connection
 	 * may hold of received bytes: receive_window of paste/tcp.h. */
 	uint32_t send_bytes;
+	bool released; /* tell it: RELEASED events */
 	const struct paste_stack_guard *guard; /* kernel sockets only; NULL: the stack is alone. It stays the caller's */
 };
 
 struct paste_stack_stats {
 	uint64_t accepted, closed, refused;
-	uint64_t received_slices, received_bytes;
-	uint64_t sent_bytes, sends;
+	uint64_t received_slices, received_bytes, sent_bytes, sends;
 	uint64_t starved;     /* times reading stopped for want of buffers */
 	uint32_t connections; /* now, those in the course of closing included until the peer has everything */
 	uint32_t waiting;     /* of them, now stopped for want of buffers */
@@ -102,7 +106,6 @@ struct paste_stack_ops {
 	int (*watch)(struct paste_stack *s, int fd, uint64_t cookie);
 	int (*poll)(struct paste_stack *s, struct paste_event *events, int max, int64_t timeout_us);
 	void (*stats)(const struct paste_stack *s, struct paste_stack_stats *stats);
-
 	int (*send)(struct paste_conn *c, const struct paste_send *pieces, int n);
 	uint32_t (*unsent)(const struct paste_conn *c);
 	void (*pause)(struct paste_conn *c);
@@ -240,10 +243,7 @@ static inline struct paste_conn *paste_stack_next(const struct paste_stack *s, u
 /* What a transport does not know is 0. -EOPNOTSUPP. */
 static inline int paste_conn_info(const struct paste_conn *c, struct paste_conn_info *info)
 {
-	if (!c->ops->info)
-		return -EOPNOTSUPP;
-	c->ops->info(c, info);
-	return 0;
+	return c->ops->info ? c->ops->info(c, info), 0 : -EOPNOTSUPP;
 }
 
 #endif

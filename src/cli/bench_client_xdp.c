@@ -270,6 +270,7 @@ static void handle(struct client *c, const struct paste_event *e)
 			client_interrupt(c);
 		break;
 	case PASTE_EVENT_ACCEPT:
+	case PASTE_EVENT_RELEASED:
 		break;
 	}
 }

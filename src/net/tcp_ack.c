@@ -49,8 +49,7 @@ static void release(struct tcp_conn *c, uint32_t ack)
 {
 	uint32_t bytes = seq_min(ack, tcp_conn_end(c)) - c->queue_seq;
 
-	queue_release(&c->tcp->queue_pool, &c->queue, c->tcp->region, bytes);
-	c->queue_seq += bytes;
+	tcp_conn_release(c, bytes);
 	c->una = ack;
 	c->sending = c->queue.bytes > 0 || (c->shut && !(tcp_conn_fin_sent(c) && ack == c->nxt));
 	if (c->loss.board) {

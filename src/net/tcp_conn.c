@@ -139,12 +139,20 @@ static void free_if_over(struct tcp_conn *c)
 		conn_free(c);
 }
 
+void tcp_conn_release(struct tcp_conn *c, uint32_t bytes)
+{
+	queue_release(&c->tcp->queue_pool, &c->queue, c->tcp->region, bytes);
+	c->queue_seq += bytes;
+	if (bytes > 0 && c->tcp->options.limits.released)
+		tcp_event_due(c, TCP_DUE_RELEASED);
+}
+
 static void waits_no_more(struct tcp_conn *c)
 {
 	c->send_at = c->ack_at = TCP_NEVER;
 	c->timing = c->sending = false;
 	tcp_conn_scoreboard_drop(c);
-	queue_release(&c->tcp->queue_pool, &c->queue, c->tcp->region, c->queue.bytes);
+	tcp_conn_release(c, c->queue.bytes);
 }
 
 void tcp_conn_die(struct tcp_conn *c, int error)
@@ -164,7 +172,7 @@ void tcp_conn_die(struct tcp_conn *c, int error)
 	c->state = TCP_CLOSED;
 	if (error) {
 		tcp_hold_drop(&t->hold_pool, &c->hold);
-		c->due &= TCP_DUE_ACCEPT;
+		c->due &= TCP_DUE_ACCEPT | TCP_DUE_RELEASED;
 	} else {
 		tcp_hold_drop_early(&t->hold_pool, &c->hold);
 	}

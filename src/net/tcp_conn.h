@@ -70,6 +70,7 @@ enum tcp_due { /* events that are to be told, in this order */
 	       TCP_DUE_EOF = 4,
 	       TCP_DUE_WRITABLE = 8,
 	       TCP_DUE_ERROR = 16,
+	       TCP_DUE_RELEASED = 32, /* before the error; only where the application asked for it */
 };
 
 enum tcp_ack_due { TCP_ACK_NONE, TCP_ACK_SOON, TCP_ACK_NOW };
@@ -250,6 +251,8 @@ void tcp_conn_enter(struct tcp_conn *c, enum tcp_state state);
  * or it has given the connection up. */
 void tcp_conn_die(struct tcp_conn *c, int error);
 void tcp_conn_reuse_freed(struct tcp *t);
+/* The first `bytes` bytes of the send queue are needed no more. */
+void tcp_conn_release(struct tcp_conn *c, uint32_t bytes);
 struct tcp_conn *tcp_conn_find(struct tcp *t, uint32_t hash, const struct net_packet *p,
 			       const struct tcp_segment *s);
 struct tcp_sack *tcp_conn_scoreboard(struct tcp_conn *c); /* NULL: none left */
@@ -357,6 +360,12 @@ static inline uint32_t tcp_conn_place(const struct tcp_conn *c, uint32_t seq)
 static inline uint32_t tcp_conn_end(const struct tcp_conn *c)
 {
 	return c->queue_seq + c->queue.bytes;
+}
+
+/* Bytes that were sent or given up and are needed no more, since the connection began. */
+static inline uint64_t tcp_conn_released(const struct tcp_conn *c)
+{
+	return c->sent_bytes + (uint64_t)(int32_t)(c->queue_seq - seq_min(c->nxt, tcp_conn_end(c)));
 }
 
 /* RFC 7323: Snd.Wind.Shift and Rcv.Wind.Shift. */

@@ -20,7 +20,8 @@ bool tcp_event_data(struct tcp_conn *c, struct paste_ref slice)
 {
 	struct tcp *t = c->tcp;
 
-	if (c->due || c->paused || c->hold.ready != HOLD_NONE || t->events_n == t->events_max)
+	if ((c->due & ~TCP_DUE_RELEASED) || c->paused || c->hold.ready != HOLD_NONE ||
+	    t->events_n == t->events_max)
 		return false;
 	t->events[t->events_n++] =
 	    (struct paste_event){.type = PASTE_EVENT_DATA, .conn = &c->base, .slice = slice};
@@ -36,6 +37,8 @@ static bool tell(struct tcp_conn *c, enum tcp_due due, enum paste_event_type typ
 
 	if (!(c->due & due))
 		return true;
+	if (due == TCP_DUE_RELEASED)
+		e.released = tcp_conn_released(c);
 	if (!put(c->tcp, &e))
 		return false;
 	c->due &= (uint8_t)~due;
@@ -58,18 +61,25 @@ static bool tell_data(struct tcp_conn *c)
 	return c->hold.ready == HOLD_NONE;
 }
 
-void tcp_event_tell(struct tcp_conn *c)
+/* How much is released is told at a turn's beginning only, so once a turn, and before an error. */
+static void tell_all(struct tcp_conn *c, bool beginning)
 {
 	bool all =
 	    tell(c, TCP_DUE_ACCEPT, PASTE_EVENT_ACCEPT) && tell(c, TCP_DUE_CONNECT, PASTE_EVENT_CONNECT) &&
+	    (!beginning || tell(c, TCP_DUE_RELEASED, PASTE_EVENT_RELEASED)) &&
 	    tell(c, TCP_DUE_WRITABLE, PASTE_EVENT_WRITABLE) && tell(c, TCP_DUE_ERROR, PASTE_EVENT_ERROR);
 
 	if (all && !c->paused)
 		all = tell_data(c) && tell(c, TCP_DUE_EOF, PASTE_EVENT_EOF);
-	if (all)
+	if (all && !(c->due & TCP_DUE_RELEASED))
 		link_remove(&c->list_link);
 	else if (link_empty(&c->list_link))
 		link_append(&c->tcp->ready, &c->list_link);
+}
+
+void tcp_event_tell(struct tcp_conn *c)
+{
+	tell_all(c, false);
 }
 
 void tcp_event_due(struct tcp_conn *c, enum tcp_due due)
@@ -90,7 +100,7 @@ void tcp_event_tell_ready(struct tcp *t)
 	while (!link_empty(&waiting) && t->events_n < t->events_max) {
 		struct tcp_conn *c = link_owner(waiting.next, struct tcp_conn, list_link);
 		link_remove(&c->list_link);
-		tcp_event_tell(c);
+		tell_all(c, true);
 	}
 	/* Those that found no room come first next time. */
 	link_splice(&waiting, &t->ready);

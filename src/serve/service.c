@@ -111,6 +111,7 @@ static void handle(struct service *s, const struct paste_event *e)
 		break;
 	case PASTE_EVENT_FD:
 	case PASTE_EVENT_CONNECT:
+	case PASTE_EVENT_RELEASED:
 		break;
 	}
 }

@@ -229,12 +229,36 @@ void conn_work(struct sock_conn *c)
 	}
 }
 
+/* Bytes of the queue are released: told with the next poll, where that was asked for. */
+static void release(struct sock_conn *c, uint32_t bytes)
+{
+	tx_consume(c, bytes);
+	c->released += bytes;
+	if (!bytes || !c->sock->limits.released || c->closed)
+		return;
+	c->tell_released = true;
+	ready_append(c);
+}
+
+/* Dead, and the kernel has nothing of the queue any more. */
+static void release_rest(struct sock_conn *c)
+{
+	release(c, c->unsent);
+	ready_append(c); /* for the error */
+}
+
 static int report_error(struct sock_conn *c, int error, struct paste_event *event)
 {
 	die(c, error);
 	if (c->closed || c->error_reported)
 		return 0;
 	c->error_reported = true;
+	if (c->sock->limits.released) {
+		c->tell_error = true;
+		if (!c->sending)
+			release_rest(c);
+		return 0;
+	}
 	*event = (struct paste_event){.type = PASTE_EVENT_ERROR, .error = c->error, .conn = &c->base};
 	return 1;
 }
@@ -350,12 +374,16 @@ int conn_sent(struct sock_conn *c, int result, struct paste_event *event)
 	if (result > 0) {
 		s->stats.sends++;
 		s->stats.sent_bytes += (uint32_t)result;
-		tx_consume(c, (uint32_t)result);
+		release(c, (uint32_t)result);
 	}
 	if (c->unsent || c->closed || c->dead)
 		conn_attend(c);
 	if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN)
 		return report_error(c, result, event);
+	if (c->tell_error && !c->closed) {
+		release_rest(c);
+		return 0;
+	}
 	if (c->closed && !c->dead && c->unsent)
 		set_deadline(c, &s->finishing, SOCK_FINISH_US);
 	if (c->want_writable && !c->closed && c->unsent < s->limits.send_bytes / 2) {
@@ -366,8 +394,9 @@ int conn_sent(struct sock_conn *c, int result, struct paste_event *event)
 	return 0;
 }
 
-/* Events of connections that were paused and are not any more, or are new. What is new is told of before anything is
- * received on it: completions are looked at when there is room behind all of these. */
+/* Events of connections that were paused and are not any more, or are new, or of which something was
+ * released. What is new is told of before anything is received on it: completions are looked at when there is
+ * room behind all of these. */
 int conn_deliver_held(struct sock *s, struct paste_event *events, int max)
 {
 	int n = 0;
@@ -378,12 +407,22 @@ int conn_deliver_held(struct sock *s, struct paste_event *events, int max)
 		if (c->announce && !c->closed)
 			events[n++] = (struct paste_event){.type = PASTE_EVENT_ACCEPT, .conn = &c->base};
 		c->announce = false;
+		if (c->tell_released && !c->closed && n < max) {
+			events[n++] = (struct paste_event){
+			    .type = PASTE_EVENT_RELEASED, .conn = &c->base, .released = c->released};
+			c->tell_released = false;
+		}
 		while (c->held_head && !c->paused && !c->closed && n < max)
 			events[n++] = (struct paste_event){
 			    .type = PASTE_EVENT_DATA, .conn = &c->base, .slice = held_pop(c)};
 		if (c->eof && !c->held_head && !c->paused && n < max)
 			n += report_eof(c, &events[n]);
-		if (n == max && !c->paused && !c->closed)
+		if (c->tell_error && !c->tell_released && !c->sending && !c->closed && n < max) {
+			events[n++] = (struct paste_event){
+			    .type = PASTE_EVENT_ERROR, .error = c->error, .conn = &c->base};
+			c->tell_error = false;
+		}
+		if (n == max && (!c->paused || c->tell_released || c->tell_error) && !c->closed)
 			break;
 		s->ready_head = c->ready_next;
 		if (!s->ready_head)

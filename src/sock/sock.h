@@ -98,6 +98,7 @@ struct sock_conn {
 	struct held *held_head, *held_tail;
 	uint32_t tx_sent; /* bytes of the first piece that are sent */
 	uint32_t unsent;  /* bytes queued */
+	uint64_t released; /* bytes of the queue that are needed no more, since it began */
 	int fd;
 	int error; /* why it is dead */
 
@@ -115,6 +116,8 @@ struct sock_conn {
 	bool shut : 1;   /* our FIN is sent, waiting for the peer's */
 	bool want_writable : 1;
 	bool announce : 1; /* another stack accepted it: the ACCEPT event is due */
+	bool tell_released : 1; /* RELEASED is due */
+	bool tell_error : 1;    /* ERROR is due, when all is released */
 };
 
 struct sock_listener {

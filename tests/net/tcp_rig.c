@@ -135,6 +135,26 @@ static struct rig_stream *accepted(struct rig *r, struct paste_conn *c)
 	return NULL;
 }
 
+/* Once a turn at most, of what the peer's stack has received in order, so of what it may have acknowledged; or the
+ * connection is dead. */
+static void released(struct rig *r, enum rig_ends end, struct rig_stream *s, uint64_t bytes)
+{
+	const struct rig_stream *peer = &r->stream[!end][s - r->stream[end]];
+	struct paste_conn_info ours, theirs;
+
+	assert_true(r->o.tcp.limits.released && s->connected && !s->closed && !s->error);
+	assert_true(bytes > s->released && bytes <= s->sent && r->now_ns > s->released_at);
+	assert_int_equal(paste_conn_info(s->conn, &ours), 0);
+	if (strcmp(ours.state, "CLOSED") == 0) {
+		assert_int_equal(bytes, s->sent);
+	} else if (peer->conn && !peer->closed && !peer->error) {
+		assert_int_equal(paste_conn_info(peer->conn, &theirs), 0);
+		assert_true(bytes <= theirs.received_bytes);
+	}
+	s->released = bytes;
+	s->released_at = r->now_ns;
+}
+
 static void handle(struct rig *r, enum rig_ends end, const struct paste_event *e)
 {
 	struct rig_stream *s = e->conn->user;
@@ -171,6 +191,9 @@ static void handle(struct rig *r, enum rig_ends end, const struct paste_event *e
 	case PASTE_EVENT_ERROR:
 		s->error = e->error;
 		break;
+	case PASTE_EVENT_RELEASED:
+		released(r, end, s, e->released);
+		break;
 	case PASTE_EVENT_FD:
 		fail_msg("no descriptor is watched");
 	}
@@ -179,6 +202,7 @@ static void handle(struct rig *r, enum rig_ends end, const struct paste_event *e
 static void open_flow(struct rig *r, struct rig_stream *s)
 {
 	s->sent = 0;
+	s->released = s->released_at = 0;
 	s->error = 0;
 	s->blocked = s->closed = s->connected = false;
 	assert_int_equal(paste_stack_connect(r->stack[RIG_CLIENT], r->bound, &s->conn, NULL), 0);
@@ -207,7 +231,7 @@ static void go_on(struct rig *r, enum rig_ends end, struct rig_stream *s)
 		assert_int_equal(paste_conn_shut(s->conn), 0);
 		s->shut = true;
 	}
-	if (s->shut && s->eof) {
+	if (s->shut && s->eof && (s->released == s->sent || !r->o.tcp.limits.released)) {
 		paste_conn_close(s->conn);
 		s->closed = true;
 	}

@@ -50,6 +50,8 @@ struct rig_stream {
 	struct paste_conn *conn;
 	uint64_t seed[2]; /* of what it sends and of what it receives */
 	uint32_t sent, to_send, received, to_receive;
+	uint64_t released;     /* of what it sent; where limits.released is set */
+	uint64_t released_at;  /* ns: of the turn that told it */
 	uint64_t paused_until; /* us; 0: it is not */
 	bool blocked, shut, eof, closed, connected;
 	int error;

@@ -2,6 +2,8 @@
 /* Stack against stack over the simulated wire: every byte once, in order, every buffer home. */
 #include "tcp_rig.h"
 
+#include <errno.h>
+
 #define MS 1000000ull
 /* TCP_SEEDS in the environment asks for more. */
 static uint64_t seeds(void)
@@ -49,6 +51,7 @@ static void streams_with_loss_reordering_duplication_and_damage(void **state)
 					.pause_percent = seed % 3 ? 0 : 5,
 					.hold_percent = 20,
 					.server_closes = seed & 2};
+		o.tcp.limits.released = seed & 4;
 		o.up = (struct wire_link){.delay_ns = MS,
 					  .jitter_ns = 100000,
 					  .lose = (uint32_t)(seed % 7) * 50000,
@@ -87,6 +90,7 @@ static void tiny_windows_small_rings_and_few_events_a_turn(void **state)
 					.up = bad_link(seed)};
 		o.tcp.receive_window = 2048 + (uint32_t)seed % 3 * 1000;
 		o.tcp.limits.send_bytes = 3000;
+		o.tcp.limits.released = seed & 2;
 		o.tcp.nagle = seed & 1;
 		run(&o, 7200);
 	}
@@ -108,6 +112,38 @@ static void few_buffers_and_an_application_that_keeps_them(void **state)
 					.up = bad_link(seed)};
 		run(&o, 7200);
 	}
+}
+
+static bool all_is_lost(void *arg, uint64_t now_ns, uint32_t port, uint8_t *frame, uint32_t length)
+{
+	return now_ns > 8 * MS;
+}
+
+/* Of a connection that dies everything counts as released, what was never sent as well, before it is told. */
+static void all_is_released_before_an_error(void **state)
+{
+	static struct rig r;
+	struct rig_options o = {
+	    .seed = 3, .flows = 3, .bytes = {400000, 0}, .reference_percent = 50, .lose = all_is_lost};
+
+	o.up.delay_ns = MS;
+	o.tcp.limits.released = true;
+	o.tcp.user_timeout_us = 3000000;
+	rig_begin(&r, &o);
+	for (uint32_t i = 0; i < o.flows; i++) {
+		struct rig_stream *s = &r.stream[RIG_CLIENT][i];
+		uint64_t acknowledged = 0;
+		while (!s->error) {
+			acknowledged = s->released;
+			rig_step(&r);
+			assert_true(r.now_ns < 100000 * MS);
+		}
+		assert_true(i > 0 || (acknowledged > 0 && acknowledged < s->sent));
+		assert_int_equal(s->error, -ETIMEDOUT);
+		assert_true(s->sent > 100000);
+		assert_int_equal(s->released, s->sent);
+	}
+	rig_end(&r);
 }
 
 static void a_clock_that_jumps(void **state)
@@ -151,6 +187,7 @@ int main(void)
 	    cmocka_unit_test(streams_with_loss_reordering_duplication_and_damage),
 	    cmocka_unit_test(tiny_windows_small_rings_and_few_events_a_turn),
 	    cmocka_unit_test(few_buffers_and_an_application_that_keeps_them),
+	    cmocka_unit_test(all_is_released_before_an_error),
 	    cmocka_unit_test(a_clock_that_jumps),
 	    cmocka_unit_test(dribbles_are_copied_together_while_the_application_does_not_read),
 	};

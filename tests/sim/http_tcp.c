@@ -223,6 +223,7 @@ static void handle(const struct paste_event *e)
 		break;
 	case PASTE_EVENT_ACCEPT:
 	case PASTE_EVENT_CONNECT:
+	case PASTE_EVENT_RELEASED:
 	case PASTE_EVENT_FD:
 		break;
 	}

@@ -206,6 +206,73 @@ static void a_reset_while_sending_puts_what_was_queued(void **state)
 	server_end(&s);
 }
 
+static void what_was_sent_is_told_to_be_released(void **state)
+{
+	struct paste_stack_limits limits = {.released = true};
+	struct server s = server_begin(256, &limits);
+	int fd = client_connect(s.port);
+	struct paste_conn *c = server_expect(&s, PASTE_EVENT_ACCEPT).conn;
+	uint32_t before = fake_region_out(s.region), buffer;
+
+	for (uint64_t sent = 14; sent <= 42; sent += 14) {
+		assert_int_equal(paste_buffer_alloc(s.region, &buffer), 0);
+		struct paste_send pieces[] = {{.inline_bytes = "<", .inline_length = 1},
+					      {.ref = {buffer, 100, 12}},
+					      {.inline_bytes = ">", .inline_length = 1}};
+		memcpy(paste_ref_data(s.region, pieces[1].ref), "hello, world", 12);
+		assert_int_equal(paste_conn_send(c, pieces, 3), 0);
+		assert_int_equal(server_expect(&s, PASTE_EVENT_RELEASED).released, sent);
+		assert_int_equal(fake_region_out(s.region), before);
+		client_expect(fd, "<hello, world>", 14);
+	}
+	server_expect_quiet(&s, 0);
+	paste_conn_close(c);
+	close(fd);
+	server_until_empty(&s);
+	server_end(&s);
+}
+
+/* The peer does not read, then it resets: what the kernel took is told, then all of it, then the error; also
+ * to who has paused and takes one event at a time. */
+static void all_is_released_before_an_error(void **state)
+{
+	enum { PIECES = 16384 };
+	static struct paste_send pieces[PIECES];
+	struct paste_stack_limits limits = {.released = true};
+	struct server s = server_begin(256, &limits);
+	int fd = client_connect(s.port), events = 0;
+	struct paste_conn *c = server_expect(&s, PASTE_EVENT_ACCEPT).conn;
+	uint64_t released = 0, all = (uint64_t)PIECES * 2048;
+	uint32_t before = fake_region_out(s.region), buffer;
+	struct paste_event e;
+
+	assert_int_equal(paste_buffer_alloc(s.region, &buffer), 0);
+	for (int i = 0; i < PIECES; i++) {
+		pieces[i].ref = (struct paste_ref){buffer, 0, 2048};
+		if (i > 0)
+			paste_buffer_get(s.region, buffer);
+	}
+	assert_int_equal(paste_conn_send(c, pieces, PIECES), 0);
+	paste_conn_pause(c);
+	while (server_poll(&s, &e, 1, 200000) == 1) {
+		assert_int_equal(e.type, PASTE_EVENT_RELEASED);
+		assert_true(e.released > released && e.released < all);
+		released = e.released;
+		assert_int_equal(paste_conn_unsent(c), all - released);
+		events++;
+	}
+	assert_true(events > 1);
+	client_reset(fd);
+	while (server_poll(&s, &e, 1, 1000000) == 1 && e.type == PASTE_EVENT_RELEASED)
+		released = e.released;
+	assert_int_equal(e.type, PASTE_EVENT_ERROR);
+	assert_int_equal(released, all);
+	assert_int_equal(fake_region_out(s.region), before);
+	paste_conn_close(c);
+	server_until_empty(&s);
+	server_end(&s);
+}
+
 static void aborting_resets_the_peer(void **state)
 {
 	struct server s = server_begin(256, NULL);
@@ -847,6 +914,8 @@ int main(void)
 	    cmocka_unit_test(a_half_closed_peer_is_still_answered),
 	    cmocka_unit_test(a_reset_is_an_error),
 	    cmocka_unit_test(a_reset_while_sending_puts_what_was_queued),
+	    cmocka_unit_test(what_was_sent_is_told_to_be_released),
+	    cmocka_unit_test(all_is_released_before_an_error),
 	    cmocka_unit_test(aborting_resets_the_peer),
 	    cmocka_unit_test(the_last_reply_survives_unread_requests),
 	    cmocka_unit_test(a_closed_connection_does_not_wait_for_ever),
