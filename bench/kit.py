@@ -6,8 +6,10 @@
     │ pst0 10.9.0.1/24 │═══veth══│ pst1 10.9.0.2/24 │
     └──────────────────┘         └──────────────────┘
 
-The namespaces have no names and no way out, and vanish with this process. Without root, loopback serves.
+The namespaces have no names and no way out, and vanish with this process. Without root, loopback serves. Servers and
+scratch directories go with it, too, also when a signal ends it.
 """
+import atexit
 import contextlib
 import ctypes
 import json
@@ -32,6 +34,30 @@ SATURATED = 0.95  # of a core
 CLONE_NEWNET = 0x40000000
 
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+running, scratches = [], set()
+
+
+def end_on_signals():
+    """SIGTERM and SIGHUP end this process as SIGINT does: what is under way is left in order."""
+    def end(number, _):
+        sys.exit(128 + number)
+
+    for number in signal.SIGTERM, signal.SIGHUP:
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+@atexit.register
+def leave_nothing():
+    for server in list(running):
+        server.stop()
+    for directory in scratches:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+end_on_signals()
 
 
 def say(text):
@@ -162,6 +188,7 @@ class Server:
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=self.log,
                                         preexec_fn=start)
+        running.append(self)
         try:
             self.line = self._wait_line(ready) if isinstance(ready, str) else self._wait_port(net, ready)
         except RuntimeError:
@@ -203,6 +230,8 @@ class Server:
         return CpuWatch(self.process.pid)
 
     def stop(self):
+        if self in running:
+            running.remove(self)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -251,7 +280,9 @@ def bottleneck(server_busy, client_busy, connections):
 
 
 def scratch(directory):
-    return tempfile.mkdtemp(prefix="paste-bench.", dir=directory)
+    path = tempfile.mkdtemp(prefix="paste-bench.", dir=directory)
+    scratches.add(path)
+    return path
 
 
 def free_bytes(directory):

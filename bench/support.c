@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,13 +45,35 @@ _Noreturn void bench_die(const char *what, int error, const struct paste_error *
 /* --- regions
  * --------------------------------------------------------------------------------------------------- */
 
-static char region_paths[4][4096];
+static struct {
+	char path[4096]; /* "": free */
+	pid_t owner;     /* a child of a benchmark removes its own only */
+} regions[4];
 
 static void remove_all(void)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		if (region_paths[i][0])
-			unlink(region_paths[i]);
+		if (regions[i].path[0] && regions[i].owner == getpid())
+			unlink(regions[i].path);
+	}
+}
+
+/* Also when it takes too long for whoever has called it. Everything in it may be called in a signal's handler. */
+static void on_signal(int number)
+{
+	remove_all();
+	raise(number); /* its default is restored (SA_RESETHAND) and ends us when this returns */
+}
+
+static void remove_at_the_end(void)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
+
+	atexit(remove_all);
+	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+			sigaction(numbers[i], &action, NULL);
 	}
 }
 
@@ -60,26 +83,27 @@ void bench_region_create(const char *directory, uint64_t size, char *path)
 	struct paste_error err = {{0}};
 	unsigned slot = 0;
 
-	while (slot < 4 && region_paths[slot][0])
+	while (slot < 4 && regions[slot].path[0])
 		slot++;
 	if (slot == 4)
 		bench_die("too many regions at once", -EMFILE, NULL);
 	if (number == 0)
-		atexit(remove_all);
+		remove_at_the_end();
 	snprintf(path, 4096, "%s/paste-bench-%d-%u", directory, (int)getpid(), number++);
+	regions[slot].owner = getpid();
+	memcpy(regions[slot].path, path, 4096);
 	struct paste_create_options options = {.path = path, .size = size};
 	int ret = paste_store_create(&options, &err);
 	if (ret < 0)
 		bench_die("create", ret, &err);
-	memcpy(region_paths[slot], path, 4096);
 }
 
 void bench_region_remove(const char *path)
 {
 	unlink(path);
 	for (unsigned i = 0; i < 4; i++) {
-		if (strcmp(region_paths[i], path) == 0)
-			region_paths[i][0] = 0;
+		if (strcmp(regions[i].path, path) == 0)
+			regions[i].path[0] = 0;
 	}
 }
 

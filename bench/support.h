@@ -32,7 +32,8 @@ static inline uint64_t bench_random(uint64_t *state)
 	return x * 0x2545f4914f6cdd1dull;
 }
 
-/* A region of its own in `directory`; path is 4096 bytes. Removed by bench_region_remove(), or at exit. */
+/* A region of its own in `directory`; path is 4096 bytes. Removed by bench_region_remove(), at exit, and when
+ * SIGTERM, SIGINT or SIGHUP ends the program. */
 void bench_region_create(const char *directory, uint64_t size, char *path);
 void bench_region_remove(const char *path);
 struct paste_store *bench_open(const char *path);

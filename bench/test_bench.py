@@ -5,6 +5,7 @@ A baseline that answered without storing would look fast and be compared with in
 """
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,25 @@ class Here(kit.Net):
 def bench(*args):
     done = subprocess.run([PST, "bench", *map(str, args)], capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
+
+
+class Ended(unittest.TestCase):
+    def test_a_driver_ended_by_a_signal_leaves_nothing(self):
+        for number in signal.SIGTERM, signal.SIGHUP, signal.SIGINT:
+            script = ("import kit, sys, time, types\n"
+                      "directory = kit.scratch(kit.SHM)\n"
+                      "net = types.SimpleNamespace(server_ns=None, address='127.0.0.1', enter=lambda: None)\n"
+                      "server = kit.Server(net, ['sh', '-c', 'echo ready; exec sleep 60'])\n"
+                      "print(directory, server.process.pid, flush=True)\n"
+                      "time.sleep(60)\n")
+            with subprocess.Popen([sys.executable, "-B", "-c", script], stdout=subprocess.PIPE, text=True,
+                                  stderr=subprocess.DEVNULL, cwd=os.path.dirname(kit.__file__)) as driver:
+                directory, pid = driver.stdout.readline().split()
+                self.assertTrue(os.path.isdir(directory))
+                driver.send_signal(number)
+                self.assertNotEqual(driver.wait(20), 0)
+            self.assertFalse(os.path.exists(directory), number)
+            self.assertFalse(os.path.exists(f"/proc/{pid}"), number)
 
 
 class Baseline(unittest.TestCase):
