@@ -36,7 +36,7 @@ const char help_info[] =
 const char help_check[] =
     "usage: pst check PATH [--json]\n"
     "\n"
-    "Read everything in a region, verify every checksum and whose every buffer is. Of a region that is\n"
+    "Read everything in a region, verify every checksum and who owns each buffer. Of a region that is\n"
     "being served, the service itself reads and verifies every value, beside its load. Each damaged item is\n"
     "named: key, or stream and sequence number, and offset. `repaired` is a single flipped bit in metadata\n"
     "that was put right in memory; nothing is written to the region.\n"

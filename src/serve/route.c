@@ -145,7 +145,7 @@ static int take_change_fields(const struct http_request *http, struct request *r
 	r->retry_length = 0;
 	if (ttl.at && (http_parse_decimal(ttl, &r->ttl) || !r->ttl || r->ttl > TTL_MAX ||
 		       r->resource != RESOURCE_KEY || r->method != HTTP_PUT)) {
-		*why = "PST-TTL is a number of seconds, from 1, and belongs to the PUT of a key\n";
+		*why = "PST-TTL is a number of seconds, from 1 to 4000000000, and belongs to the PUT of a key\n";
 		return -400;
 	}
 	if (!retry.at)
@@ -202,7 +202,7 @@ static int find_resource(struct http_text path, struct request *r, const char **
 	} else if (path.length && *path.at == '*') {
 		r->resource = RESOURCE_SERVER;
 	} else {
-		*why = "there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log, /batch and /metrics\n";
+		*why = "there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log, /batch, /metrics, /healthz and /readyz\n";
 		return -404;
 	}
 	return 0;
@@ -226,6 +226,11 @@ static int take_query(const struct http_request *http, const struct route_method
 		return -400;
 	}
 	if (r->resource == RESOURCE_KEYS || r->resource == RESOURCE_STREAMS) {
+		/* Such a page could not say what to ask for next. */
+		if (query_has(&r->query, QUERY_LIMIT) && !r->query.numbers[QUERY_LIMIT]) {
+			*why = "a page has at least 1 key or stream\n";
+			return -400;
+		}
 		memcpy(r->name, prefix.bytes, prefix.length);
 		r->name_length = prefix.length;
 	}

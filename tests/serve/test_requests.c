@@ -19,8 +19,8 @@
 #define A1 "{\"key\":\"a/1\",\"version\":\"1\",\"length\":1}"
 #define A2 "{\"key\":\"a/2\",\"version\":\"3\",\"length\":3}"
 #define NOWHERE                                                                                              \
-	"HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 80\r\n\r\n"                                  \
-	"there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log, /batch and /metrics\n"
+	"HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 99\r\n\r\n"                                  \
+	"there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log, /batch, /metrics, /healthz and /readyz\n"
 #define PARTIAL "HTTP/1.1 206 Partial Content\r\n" DATE OCTETS
 #define NOT_MODIFIED "HTTP/1.1 304 Not Modified\r\n" DATE
 #define FAILED "HTTP/1.1 412 Precondition Failed\r\n" DATE TEXT "Content-Length: 28\r\n\r\n"
@@ -119,7 +119,7 @@ static const struct {
      "HEAD /nope HTTP/1.1\r\n" H "\r\n"
      "HEAD /log/s/0x HTTP/1.1\r\n" H "\r\n"
      "GET /kv/a HTTP/1.1\r\n" H "\r\n",
-     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 80\r\n\r\n"
+     "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 99\r\n\r\n"
      "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 45\r\n\r\n"
      "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"},
     {"a bad escape and an unknown parameter are refused, the connection goes on",
@@ -128,6 +128,11 @@ static const struct {
      "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 21\r\n\r\nbad percent-encoding\n"
      "HTTP/1.1 400 Bad Request\r\n" DATE TEXT
      "Content-Length: 36\r\n\r\na query parameter is not known here\n"},
+    {"a page of nothing could not say what comes next",
+     "GET /kv?limit=0 HTTP/1.1\r\n" H "\r\n"
+     "GET /log?limit=0 HTTP/1.1\r\n" H "\r\n",
+     BAD "Content-Length: 36\r\n\r\na page has at least 1 key or stream\n" BAD
+	 "Content-Length: 36\r\n\r\na page has at least 1 key or stream\n"},
     {"an ill-formed request ends the connection",
      "GET /kv/a HTTP/1.1\r\n" H " folded\r\n\r\nGET /kv/a HTTP/1.1\r\n" H "\r\n",
      "HTTP/1.1 400 Bad Request\r\n" DATE TEXT "Content-Length: 41\r\n" CLOSE
@@ -274,8 +279,8 @@ static const struct {
      CREATED
      "Content-Length: 0\r\nETag: \"1\"\r\n\r\n" OK OCTETS
      "Content-Length: 1\r\nPST-TTL: 60\r\nETag: \"1\"\r\n\r\n" BAD
-     "Content-Length: 72\r\n\r\nPST-TTL is a number of seconds, from 1, and belongs to the PUT of a key\n" BAD
-     "Content-Length: 72\r\n\r\nPST-TTL is a number of seconds, from 1, and belongs to the PUT of a "
+     "Content-Length: 86\r\n\r\nPST-TTL is a number of seconds, from 1 to 4000000000, and belongs to the PUT of a key\n" BAD
+     "Content-Length: 86\r\n\r\nPST-TTL is a number of seconds, from 1 to 4000000000, and belongs to the PUT of a "
      "key\n" NO_CONTENT "ETag: \"2\"\r\n\r\n" FAILED FAILED_TEXT BAD
      "Content-Length: 66\r\n\r\nwith an Idempotency-Key there can be one condition on one version\n" BAD
      "Content-Length: 84\r\n\r\nan Idempotency-Key has 1 to 255 bytes and belongs to PUT, POST, and DELETE "
