@@ -59,6 +59,9 @@ size_t op_encode(uint8_t *p, const struct op_view *v)
 		extent_copy((struct extent *)(void *)q, &v->refs[i]);
 		q += sizeof(struct extent);
 	}
+	/* An odd one ends in the middle of a word, that of the padding or the key: whole, too. */
+	if (v->op.refs % 2)
+		store_word(q - sizeof(uint32_t), v->refs[v->op.refs - 1].crc);
 	copy_short(q, v->key, v->op.key_length);
 	q += v->op.key_length;
 	if (v->op.attributes)

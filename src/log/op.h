@@ -26,7 +26,7 @@ static inline size_t op_padded(size_t n)
 	return (n + 7) & ~(size_t)7;
 }
 
-/* As two words, as they were written (base/copy.h); `from` may stand anywhere. */
+/* As two words, as they were written (base/copy.h). */
 static inline void extent_copy(struct extent *to, const struct extent *from)
 {
 	store_word(&to->ref, load_word(&from->ref));

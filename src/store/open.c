@@ -12,6 +12,7 @@
 #include "store/holder.h"
 #include "store/recover.h"
 
+#define INDEX_AHEAD (64u << 20) /* bytes: a region as large as this gets an index of some size */
 #define TINY_MAX OP_INLINE_MAX
 #define SMALL_MAX_LINES 512          /* bytes copied into the record where units are lines, see docs/durability.md */
 #define SMALL_MAX_BLOCKS (16 * 1024) /* and where they are blocks: one sequential write instead of several */
@@ -254,6 +255,8 @@ static int store_init(struct paste_store *s, struct paste_region *r)
 		s->small_max = r->segment_size / 8;
 	s->round_log = calloc((size_t)ROUNDS_MAX * s->logs, sizeof(*s->round_log));
 	s->tiny = malloc(TINY_MAX);
+	if (!s->read_only && r->sb.size >= INDEX_AHEAD)
+		slab_ready(&s->slab);
 	for (uint32_t l = 0; l < s->logs; l++)
 		log_init(&s->log[l], r, (uint16_t)l, r->sb.epoch);
 	return s->round_log && s->tiny && extents_reserve(s, OP_REFS_MAX) == 0 ? 0 : -ENOMEM;

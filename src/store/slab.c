@@ -26,6 +26,11 @@
 #define CHUNK_MIN (256 << 10)
 #define CHUNK_MAX (2 << 20)
 #define NO_CLASS UINT8_MAX
+#define AHEAD 512 /* bytes: fresh objects are written in order, and no cache has them */
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /* A freed object holds the address of the next one. Objects above `fresh` were never handed out: they are
  * taken in ascending order, so that memory is touched page after page. */
@@ -90,16 +95,19 @@ static uint8_t *run_end(const struct slab *s, const struct slab_run *run)
 	return (uint8_t *)chunk + (size_t)(run - chunk->run + 1) * RUN_SIZE;
 }
 
-static bool chunk_add(struct slab *s)
+/* `ready`: all of it will be used, and is to be there before. */
+static bool chunk_add(struct slab *s, bool ready)
 {
 	struct slab_chunk *chunk =
 	    s->memory.map ? s->memory.map(s->memory.arg, s->chunk_size) : map_chunk(s->chunk_size);
 	if (!chunk)
 		return false;
 	assert(((uintptr_t)chunk & (s->chunk_size - 1)) == 0);
-	/* Not the first: a small index should not take a whole huge page. A hint, so failing does no harm. */
-	if (!s->memory.map && s->chunks)
+	/* Not the first: a small index should not take a whole huge page. Hints, so failing does no harm. */
+	if (!s->memory.map && (s->chunks || ready))
 		madvise(chunk, s->chunk_size, MADV_HUGEPAGE);
+	if (!s->memory.map && ready)
+		madvise(chunk, s->chunk_size, MADV_POPULATE_WRITE);
 	chunk->next = s->chunks;
 	s->chunks = chunk;
 	s->reserved += s->chunk_size;
@@ -112,6 +120,12 @@ static bool chunk_add(struct slab *s)
 		poison(run_start(s, run), (size_t)(run_end(s, run) - run_start(s, run)));
 	}
 	return true;
+}
+
+void slab_ready(struct slab *s)
+{
+	if (!s->chunks)
+		chunk_add(s, true);
 }
 
 static void partial_push(struct slab *s, struct slab_run *run)
@@ -137,7 +151,7 @@ static void partial_remove(struct slab *s, struct slab_run *run)
 
 static struct slab_run *run_add(struct slab *s, unsigned class)
 {
-	if (!s->empty && !chunk_add(s))
+	if (!s->empty && !chunk_add(s, false))
 		return NULL;
 	struct slab_run *run = s->empty;
 	size_t size = class_size(class);
@@ -194,6 +208,7 @@ void *slab_alloc(struct slab *s, size_t size)
 		poison(p, rounded);
 	} else {
 		p = run->fresh;
+		__builtin_prefetch((uint8_t *)p + AHEAD, 1);
 		run->fresh += rounded;
 	}
 	run->live++;

@@ -48,6 +48,10 @@ struct slab {
  * NULL for anonymous mappings, with huge pages where the system has them (from the second chunk on). */
 void slab_init(struct slab *s, size_t chunk_size, const struct slab_memory *memory);
 
+/* The first chunk, with all its memory, before the first object asks for it: else those that come first pay for its pages,
+ * one fault after the other. A failure shows at the first object. */
+void slab_ready(struct slab *s);
+
 /* Gives back every chunk, also those with objects in them. */
 void slab_destroy(struct slab *s);
 
