@@ -31,9 +31,18 @@ def bench(*args):
     return done.returncode, done.stdout + done.stderr
 
 
+ENDING = signal.SIGTERM, signal.SIGHUP, signal.SIGINT
+
+
+def heed_signals():
+    """Who runs in the background, or under nohup, ignores some, and so would what it starts."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Ended(unittest.TestCase):
     def test_a_driver_ended_by_a_signal_leaves_nothing(self):
-        for number in signal.SIGTERM, signal.SIGHUP, signal.SIGINT:
+        for number in ENDING:
             script = ("import kit, sys, time, types\n"
                       "directory = kit.scratch(kit.SHM)\n"
                       "net = types.SimpleNamespace(server_ns=None, address='127.0.0.1', enter=lambda: None)\n"
@@ -41,7 +50,8 @@ class Ended(unittest.TestCase):
                       "print(directory, server.process.pid, flush=True)\n"
                       "time.sleep(60)\n")
             with subprocess.Popen([sys.executable, "-B", "-c", script], stdout=subprocess.PIPE, text=True,
-                                  stderr=subprocess.DEVNULL, cwd=os.path.dirname(kit.__file__)) as driver:
+                                  stderr=subprocess.DEVNULL, cwd=os.path.dirname(kit.__file__),
+                                  preexec_fn=heed_signals) as driver:
                 directory, pid = driver.stdout.readline().split()
                 self.assertTrue(os.path.isdir(directory))
                 driver.send_signal(number)
