@@ -17,7 +17,7 @@ struct candidate {
 /* A segment of this log by the number that its first record follows. */
 struct head {
 	uint64_t previous;
-	uint32_t segment;
+	uint32_t segment, epoch;
 };
 
 struct scanner {
@@ -80,11 +80,11 @@ static const struct record *record_at(const struct scanner *sc, uint32_t segment
 	return rec;
 }
 
-static void consider(const struct scanner *sc, struct candidate *best, uint32_t segment, uint32_t offset)
+static void consider(const struct scanner *sc, struct candidate *best, uint32_t segment, uint32_t offset, uint32_t epoch)
 {
 	const struct record *rec = record_at(sc, segment, offset);
 
-	if (!rec || record_previous(rec) != sc->s->last)
+	if (!rec || record_previous(rec) != sc->s->last || rec->epoch < epoch)
 		return;
 	if (!best->record || rec->epoch > best->record->epoch)
 		*best = (struct candidate){segment, offset, rec};
@@ -114,9 +114,9 @@ static bool heads_collect(struct scanner *sc)
 		const struct header *h = &sc->h->header[i];
 		const struct record *rec = h->kind == 0 ? record_at(sc, i, sizeof(*h)) : NULL;
 		if (h->kind == HEADER_LOG && h->log == sc->number)
-			sc->heads[sc->head_count++] = (struct head){h->index, i};
+			sc->heads[sc->head_count++] = (struct head){h->index, i, h->epoch};
 		else if (rec)
-			sc->heads[sc->head_count++] = (struct head){record_previous(rec), i};
+			sc->heads[sc->head_count++] = (struct head){record_previous(rec), i, rec->epoch};
 	}
 	qsort(sc->heads, sc->head_count, sizeof(*sc->heads), head_order);
 	return true;
@@ -137,24 +137,32 @@ static size_t heads_find(const struct scanner *sc, uint64_t previous)
 	return low;
 }
 
-/* The record after the last one: behind it, at the next unit, or at the head of another segment. */
+/*
+ * The record after the last one: behind it, at the next unit, or at the head of another segment. A head of a later epoch
+ * says that this epoch took over no more than the last record, whatever else of an earlier one stands behind it (the first
+ * record at that head would say the same, and may be damaged).
+ */
 static struct candidate find_next(const struct scanner *sc)
 {
 	const struct scan *s = sc->s;
 	struct candidate best = {0};
+	size_t first = heads_find(sc, s->last), end = first;
+	uint32_t epoch = 0;
 
+	for (; end < sc->head_count && sc->heads[end].previous == s->last; end++)
+		epoch = sc->heads[end].epoch > epoch ? sc->heads[end].epoch : epoch;
 	if (s->segment != SEGMENT_NONE) {
 		uint32_t unit = sc->r->unit;
 		uint32_t aligned = (s->tail + unit - 1) & ~(unit - 1);
-		consider(sc, &best, s->segment, s->tail);
+		consider(sc, &best, s->segment, s->tail, epoch);
 		if (aligned != s->tail)
-			consider(sc, &best, s->segment, aligned);
+			consider(sc, &best, s->segment, aligned, epoch);
 	}
-	for (size_t i = heads_find(sc, s->last); i < sc->head_count && sc->heads[i].previous == s->last; i++) {
+	for (size_t i = first; i < end; i++) {
 		/* Behind the header, or a unit further if the header had to be committed without a record. */
 		uint32_t offset = (uint32_t)sizeof(struct header), unit = sc->r->unit;
-		consider(sc, &best, sc->heads[i].segment, offset);
-		consider(sc, &best, sc->heads[i].segment, (offset + unit - 1) & ~(unit - 1));
+		consider(sc, &best, sc->heads[i].segment, offset, epoch);
+		consider(sc, &best, sc->heads[i].segment, (offset + unit - 1) & ~(unit - 1), epoch);
 	}
 	return best;
 }
@@ -248,6 +256,32 @@ static struct candidate find_later(const struct scanner *sc)
 	return rec ? find_beyond(sc, rec->epoch, rec->sequence) : proof;
 }
 
+/* How many records of the scan are up to that number, if one of them ends with it; else 0. */
+static size_t records_upto(const struct scan *s, uint64_t last)
+{
+	size_t n = s->n;
+
+	while (n > 0 && record_last(s->records[n - 1].record) > last)
+		n--;
+	return n > 0 && record_last(s->records[n - 1].record) == last ? n : 0;
+}
+
+/* The first record of an epoch that took over less than what was scanned: it cut off the rest, whose values were torn, and
+ * as long as it was damaged itself nothing said so. */
+static bool overtakes(const struct scan *s, const struct record *rec)
+{
+	return rec->type == RECORD_OPEN && rec->epoch > s->epoch && record_previous(rec) < s->last &&
+	       records_upto(s, record_previous(rec)) > 0;
+}
+
+static void cut_off(struct scan *s, uint64_t last)
+{
+	s->n = records_upto(s, last);
+	s->last = last;
+	while (s->gap_count > 0 && s->gaps[s->gap_count - 1].next > s->n)
+		s->gap_count--;
+}
+
 /* Where the next record should have been, is there one with a single flipped bit? Only asked where a later record
  * proves damage. */
 static struct record *record_mend(struct scanner *sc, uint32_t segment, uint32_t offset)
@@ -280,7 +314,8 @@ static struct record *record_mend(struct scanner *sc, uint32_t segment, uint32_t
 			continue;
 		}
 		if (record_shape_ok(copy, room) && copy->log == sc->number && copy->epoch >= sc->s->epoch &&
-		    record_crc(r, copy, copy->meta) == copy->crc && record_previous(copy) == sc->s->last)
+		    record_crc(r, copy, copy->meta) == copy->crc &&
+		    (record_previous(copy) == sc->s->last || overtakes(sc->s, copy)))
 			return copy;
 		memcpy(copy, p, room);
 	}
@@ -288,20 +323,25 @@ static struct record *record_mend(struct scanner *sc, uint32_t segment, uint32_t
 	return NULL;
 }
 
+#define PLACES 8 /* where one record may be: as find_next() looks for it */
+
 /* Try to put right the record that should follow; true if it was accepted. */
 static bool mend_next(struct scanner *sc)
 {
 	struct scan *s = sc->s;
 	uint32_t unit = sc->r->unit;
-	struct candidate place[3];
+	struct candidate place[PLACES];
 	int n = 0;
 
 	if (s->segment != SEGMENT_NONE) {
 		place[n++] = (struct candidate){s->segment, s->tail, NULL};
 		place[n++] = (struct candidate){s->segment, (s->tail + unit - 1) & ~(unit - 1), NULL};
 	}
-	for (size_t i = heads_find(sc, s->last); i < sc->head_count && sc->heads[i].previous == s->last && n < 3; i++) {
-		place[n++] = (struct candidate){sc->heads[i].segment, sizeof(struct header), NULL};
+	for (size_t i = heads_find(sc, s->last);
+	     i < sc->head_count && sc->heads[i].previous == s->last && n + 2 <= PLACES; i++) {
+		uint32_t offset = (uint32_t)sizeof(struct header);
+		place[n++] = (struct candidate){sc->heads[i].segment, offset, NULL};
+		place[n++] = (struct candidate){sc->heads[i].segment, (offset + unit - 1) & ~(unit - 1), NULL};
 	}
 	for (int i = 0; i < n; i++) {
 		struct record *copy = record_mend(sc, place[i].segment, place[i].offset);
@@ -313,6 +353,8 @@ static bool mend_next(struct scanner *sc)
 		uint64_t *offsets = realloc(s->copy_offset, (s->copy_count + 1) * sizeof(*offsets));
 		if (offsets)
 			s->copy_offset = offsets;
+		if (record_previous(copy) != s->last)
+			cut_off(s, record_previous(copy));
 		if (!copies || !offsets || !accept(sc, place[i].segment, place[i].offset, copy)) {
 			free(copy);
 			sc->error = -ENOMEM;
