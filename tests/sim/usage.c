@@ -341,15 +341,18 @@ static const uint8_t *slice_bytes(const struct reader *r, struct paste_ref ref)
 	return r->image + r->sb.area[0].start + (uint64_t)ref.buffer * r->sb.buffer_size + ref.offset;
 }
 
-static void mark_value(struct reader *r, const struct extent *e, uint32_t n, bool lists)
+/* A list stands wherever its bytes were packed, aligned to nothing. */
+static void mark_value(struct reader *r, const void *extents, uint32_t n, bool lists)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		const uint8_t *p = slice_bytes(r, e[i].ref);
+		struct extent e;
 
-		must(paste_crc(0, p, e[i].ref.length) == e[i].crc, "the bytes of live slices are whole");
-		mark(r, p, e[i].ref.length, lists ? USE_LIST : USE_VALUE);
+		memcpy(&e, (const uint8_t *)extents + i * sizeof(e), sizeof(e));
+		const uint8_t *p = slice_bytes(r, e.ref);
+		must(paste_crc(0, p, e.ref.length) == e.crc, "the bytes of live slices are whole");
+		mark(r, p, e.ref.length, lists ? USE_LIST : USE_VALUE);
 		if (lists)
-			mark_value(r, (const struct extent *)p, e[i].ref.length / sizeof(*e), false);
+			mark_value(r, p, e.ref.length / sizeof(e), false);
 	}
 }
 
