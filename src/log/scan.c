@@ -137,33 +137,55 @@ static size_t heads_find(const struct scanner *sc, uint64_t previous)
 	return low;
 }
 
+/* Where the record after the last one may be, one place after the other. */
+struct places {
+	size_t head; /* the first one that follows the last record */
+	size_t n;    /* places so far, those that are not there included */
+};
+
+/* Behind the last record and at the next unit; then, of each segment whose head follows it, behind the header, or at the
+ * next unit if the header had to be committed without a record. */
+static bool place_next(const struct scanner *sc, struct places *p, struct candidate *place)
+{
+	const struct scan *s = sc->s;
+	uint32_t unit = sc->r->unit;
+
+	if (p->n == 0 && s->segment == SEGMENT_NONE)
+		p->n = 2;
+	for (;;) {
+		size_t n = p->n++;
+		*place = (struct candidate){s->segment, s->tail, NULL};
+		if (n >= 2) {
+			size_t head = p->head + (n - 2) / 2;
+			if (head == sc->head_count || sc->heads[head].previous != s->last)
+				return false;
+			*place = (struct candidate){sc->heads[head].segment, sizeof(struct header), NULL};
+		}
+		if (n % 2 == 0)
+			return true;
+		uint32_t aligned = (place->offset + unit - 1) & ~(unit - 1);
+		if (aligned != place->offset) {
+			place->offset = aligned;
+			return true;
+		}
+	}
+}
+
 /*
- * The record after the last one: behind it, at the next unit, or at the head of another segment. A head of a later epoch
- * says that this epoch took over no more than the last record, whatever else of an earlier one stands behind it (the first
- * record at that head would say the same, and may be damaged).
+ * The record after the last one. A head of a later epoch says that this epoch took over no more than the last record,
+ * whatever else of an earlier one stands behind it (the first record at that head would say the same, and may be damaged).
  */
 static struct candidate find_next(const struct scanner *sc)
 {
 	const struct scan *s = sc->s;
-	struct candidate best = {0};
-	size_t first = heads_find(sc, s->last), end = first;
+	struct places places = {.head = heads_find(sc, s->last)};
+	struct candidate best = {0}, place;
 	uint32_t epoch = 0;
 
-	for (; end < sc->head_count && sc->heads[end].previous == s->last; end++)
-		epoch = sc->heads[end].epoch > epoch ? sc->heads[end].epoch : epoch;
-	if (s->segment != SEGMENT_NONE) {
-		uint32_t unit = sc->r->unit;
-		uint32_t aligned = (s->tail + unit - 1) & ~(unit - 1);
-		consider(sc, &best, s->segment, s->tail, epoch);
-		if (aligned != s->tail)
-			consider(sc, &best, s->segment, aligned, epoch);
-	}
-	for (size_t i = first; i < end; i++) {
-		/* Behind the header, or a unit further if the header had to be committed without a record. */
-		uint32_t offset = (uint32_t)sizeof(struct header), unit = sc->r->unit;
-		consider(sc, &best, sc->heads[i].segment, offset, epoch);
-		consider(sc, &best, sc->heads[i].segment, (offset + unit - 1) & ~(unit - 1), epoch);
-	}
+	for (size_t i = places.head; i < sc->head_count && sc->heads[i].previous == s->last; i++)
+		epoch = sc->heads[i].epoch > epoch ? sc->heads[i].epoch : epoch;
+	while (place_next(sc, &places, &place))
+		consider(sc, &best, place.segment, place.offset, epoch);
 	return best;
 }
 
@@ -323,48 +345,34 @@ static struct record *record_mend(struct scanner *sc, uint32_t segment, uint32_t
 	return NULL;
 }
 
-#define PLACES 8 /* where one record may be: as find_next() looks for it */
-
 /* Try to put right the record that should follow; true if it was accepted. */
 static bool mend_next(struct scanner *sc)
 {
 	struct scan *s = sc->s;
-	uint32_t unit = sc->r->unit;
-	struct candidate place[PLACES];
-	int n = 0;
+	struct places places = {.head = heads_find(sc, s->last)};
+	struct record *copy = NULL;
+	struct candidate place;
 
-	if (s->segment != SEGMENT_NONE) {
-		place[n++] = (struct candidate){s->segment, s->tail, NULL};
-		place[n++] = (struct candidate){s->segment, (s->tail + unit - 1) & ~(unit - 1), NULL};
+	while (!copy && place_next(sc, &places, &place))
+		copy = record_mend(sc, place.segment, place.offset);
+	if (!copy)
+		return false;
+	struct record **copies = realloc(s->copies, (s->copy_count + 1) * sizeof(*copies));
+	if (copies)
+		s->copies = copies;
+	uint64_t *offsets = realloc(s->copy_offset, (s->copy_count + 1) * sizeof(*offsets));
+	if (offsets)
+		s->copy_offset = offsets;
+	if (record_previous(copy) != s->last)
+		cut_off(s, record_previous(copy));
+	if (!copies || !offsets || !accept(sc, place.segment, place.offset, copy)) {
+		free(copy);
+		sc->error = -ENOMEM;
+		return false;
 	}
-	for (size_t i = heads_find(sc, s->last);
-	     i < sc->head_count && sc->heads[i].previous == s->last && n + 2 <= PLACES; i++) {
-		uint32_t offset = (uint32_t)sizeof(struct header);
-		place[n++] = (struct candidate){sc->heads[i].segment, offset, NULL};
-		place[n++] = (struct candidate){sc->heads[i].segment, (offset + unit - 1) & ~(unit - 1), NULL};
-	}
-	for (int i = 0; i < n; i++) {
-		struct record *copy = record_mend(sc, place[i].segment, place[i].offset);
-		if (!copy)
-			continue;
-		struct record **copies = realloc(s->copies, (s->copy_count + 1) * sizeof(*copies));
-		if (copies)
-			s->copies = copies;
-		uint64_t *offsets = realloc(s->copy_offset, (s->copy_count + 1) * sizeof(*offsets));
-		if (offsets)
-			s->copy_offset = offsets;
-		if (record_previous(copy) != s->last)
-			cut_off(s, record_previous(copy));
-		if (!copies || !offsets || !accept(sc, place[i].segment, place[i].offset, copy)) {
-			free(copy);
-			sc->error = -ENOMEM;
-			return false;
-		}
-		s->copies[s->copy_count] = copy;
-		s->copy_offset[s->copy_count++] = s->records[s->n - 1].offset;
-		return true;
-	}
-	return false;
+	s->copies[s->copy_count] = copy;
+	s->copy_offset[s->copy_count++] = s->records[s->n - 1].offset;
+	return true;
 }
 
 static bool record_gap(struct scanner *sc, uint64_t before)
