@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 
+#include "media/memory.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define SLAB_ASAN 1
 #elif defined(__has_feature)
@@ -27,10 +29,6 @@
 #define CHUNK_MAX (2 << 20)
 #define NO_CLASS UINT8_MAX
 #define AHEAD 512 /* bytes: fresh objects are written in order, and no cache has them */
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 /* A freed object holds the address of the next one. Objects above `fresh` were never handed out: they are
  * taken in ascending order, so that memory is touched page after page. */
@@ -107,7 +105,7 @@ static bool chunk_add(struct slab *s, bool ready)
 	if (!s->memory.map && (s->chunks || ready))
 		madvise(chunk, s->chunk_size, MADV_HUGEPAGE);
 	if (!s->memory.map && ready)
-		madvise(chunk, s->chunk_size, MADV_POPULATE_WRITE);
+		memory_populate(chunk, s->chunk_size, true);
 	chunk->next = s->chunks;
 	s->chunks = chunk;
 	s->reserved += s->chunk_size;
