@@ -116,14 +116,18 @@ static uint32_t slices(const struct udp *u, uint32_t slots, const struct packet 
 	return n;
 }
 
+static const uint8_t *frame_of(const struct udp *u, const struct paste_slot *slot)
+{
+	return u->area + ((size_t)slot->buffer << u->buffer_shift) + slot->offset;
+}
+
 /* Headers lie at the same place of all buffers, so the first cache has room for a few of them only: those that the port
  * had fetched are in the second one by now. */
 static void fetch_ahead(const struct udp *u)
 {
 	if (u->receive->tail - u->seen <= FETCH_AHEAD)
 		return;
-	const struct paste_slot *slot = paste_ring_slot(u->receive, u->seen + FETCH_AHEAD);
-	const uint8_t *p = u->area + ((size_t)slot->buffer << u->buffer_shift) + slot->offset;
+	const uint8_t *p = frame_of(u, paste_ring_slot(u->receive, u->seen + FETCH_AHEAD));
 	__builtin_prefetch(p);
 	__builtin_prefetch(p + 64);
 }
@@ -139,8 +143,7 @@ static enum packet_check receive_one(struct udp *u, uint32_t *slots, struct pack
 	do {
 		slot = paste_ring_slot(u->receive, u->seen + *slots);
 		if (*slots < UDP_SLICES)
-			piece[*slots] = (struct packet_piece){
-			    u->area + ((size_t)slot->buffer << u->buffer_shift) + slot->offset, slot->length};
+			piece[*slots] = (struct packet_piece){frame_of(u, slot), slot->length};
 		++*slots;
 	} while ((slot->flags & PASTE_SLOT_MORE) && u->seen + *slots != u->receive->tail);
 	if (*slots > UDP_SLICES)
