@@ -4,8 +4,8 @@
  *
  *	n = chunk_scan(&chunk, bytes, length);      n bytes are framing; negative: a broken rule, then close
  *	if (chunk_is_done(&chunk))                  the body ended with the n-th byte
- *	if (chunk_has_data(&chunk))                 what stands behind them, up to chunk.left bytes, is the
- *body's: chunk_took(&chunk, taken);          say how much of it was taken, and go on
+ *	if (chunk_has_data(&chunk))                 what stands behind them, up to chunk.left bytes, is the body's
+ *		chunk_took(&chunk, taken);          say how much of it was taken, and go on
  *
  * Extensions and trailer fields are read over, but they must be well-formed: a lenient reading of a line's
  * end is what request smuggling lives on. Both are bounded, so that they cannot be sent for ever in front of

@@ -9,8 +9,8 @@
  *	n = http_parse(&request, bytes + scan.start, n - scan.start);
  *
  * The texts of a request point into those bytes. Both return the rule that is broken (http_rule.h), negative,
- *when the bytes are no acceptable head: the connection must be closed after that answer, because where the
- *next request begins is not known (RFC 9112, 2.2 and 11.2). Where a lenient reading could differ from another
+ * when the bytes are no acceptable head: the connection must be closed after that answer, because where the
+ * next request begins is not known (RFC 9112, 2.2 and 11.2). Where a lenient reading could differ from another
  * server's, there is none: bare CR or LF, obs-fold, space before a colon, two lengths, a length beside a
  * transfer coding are all refused.
  */
