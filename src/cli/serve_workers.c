@@ -9,6 +9,7 @@
  * of another's.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -212,6 +213,9 @@ int serve_begin_turns(struct serve *o, struct paste_error *err)
 	}
 	if (!has_several(o))
 		return 0;
+	/* Memory is asked for in turns: a heap a thread would only split it. And glibc, when it gives such a
+	 * heap's memory back, reads a file first, which the filter of system calls refuses. */
+	mallopt(M_ARENA_MAX, 1);
 	pthread_mutex_init(&o->turn, NULL);
 	pthread_cond_init(&o->changed, NULL);
 	serve_enter_turn(&o->worker[0]);

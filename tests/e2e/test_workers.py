@@ -77,6 +77,17 @@ class Workers:
         self.assertEqual(len(json.loads(run(PST, 'ss', self.region, '--json').stdout)['connections']), 9)
         self.end(service)
 
+    def test_every_worker_gives_back_the_memory_of_a_large_batch(self):
+        """libc may do that in another way in a thread than in the first one, with system calls that are refused."""
+        service = self.service(3)
+        batch = b''.join(b'put m%d 0\n\n' % n for n in range(4096))
+        for status, body in (413, batch), (200, batch[:batch.index(b'put m900 ')]):
+            for c in self.clients(service, 6):
+                for _ in range(2):
+                    self.assertEqual(c.ask('POST', '/batch', body).status, status)
+        self.assertTrue(all(n >= 8 for n in shares(service.metrics(), 'requests_total').values()))
+        self.end(service)
+
     def test_what_one_has_answered_every_other_one_shows(self):
         service = self.service(2)
         writer, reader = self.clients(service, 2)
