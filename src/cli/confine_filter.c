@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -130,6 +131,9 @@ static int add_rules(scmp_filter_ctx filter, const struct confine_options *o)
 		rc = RULE(filter, mmap, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	if (rc == 0)
 		rc = RULE(filter, mprotect, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* stdio asks whether what it writes to first is a terminal, where it could be one. */
+	if (rc == 0)
+		rc = RULE(filter, ioctl, SCMP_A1(SCMP_CMP_EQ, TCGETS));
 	/* A ring takes back what was registered with it; new things are registered before. */
 	for (size_t i = 0; rc == 0 && i < sizeof(unregister) / sizeof(unregister[0]); i++)
 		rc = RULE(filter, io_uring_register, SCMP_A1(SCMP_CMP_EQ, unregister[i]));
