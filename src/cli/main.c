@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct cli_command cli_commands[] = {
     {"create", cmd_create, "make a region", help_create},
@@ -73,8 +75,22 @@ static int flushed(int status)
 	return status;
 }
 
+/* Whoever started us may have closed a standard descriptor. What is opened next must not get its number: the
+ * log would be written into the region. What stands there instead can neither be read nor written. */
+static void hold_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/", O_PATH);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	hold_standard_descriptors();
 	if (argc < 2) {
 		fprintf(stderr, "pst: no subcommand was given\n\n");
 		list_commands(stderr);

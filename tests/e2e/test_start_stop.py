@@ -8,9 +8,15 @@ import subprocess
 import time
 import unittest
 
-from running import ENV, NotReady, Service, check, create, folder_on, info, main, request, run, take_pst
+from running import (ENV, NotReady, Service, check, create, folder_on, info, main, request, run, take_pst,
+                     wait_until)
 
 PST = take_pst()
+
+
+def shell(redirected):
+    """What stands before a command to redirect its descriptors."""
+    return 'sh', '-c', f'exec "$0" "$@" {redirected}'
 
 
 class StartStop:
@@ -172,6 +178,26 @@ class StartStop:
         """Without a terminal, without stdin, with its stdout closed by the reader after the first line."""
         with Service(PST, self.region, prefix=['setsid']) as service, service.client() as c:
             self.assertEqual(c.ask('PUT', '/kv/x', b'x').status, 201)
+
+    def test_it_may_say_that_it_is_ready_to_nobody_or_to_a_terminal(self):
+        terminal, other = os.openpty()
+        for told in '/dev/null', os.ttyname(other):
+            service = self.enterContext(Service(PST, self.region, wait=False, prefix=shell(f'>{told}')))
+            wait_until(lambda: ' msg=ready ' in service.said(), 'it is ready')
+            self.assertEqual(service.end(), 0, service.said())
+        self.assertIn(b'ready http=127.0.0.1:', os.read(terminal, 1000))
+        os.close(terminal)
+        os.close(other)
+
+    def test_with_its_standard_descriptors_closed_nothing_is_written_where_it_does_not_belong(self):
+        for closed in '2>&-', '<&- 2>&-', '<&- >&- 2>&-':
+            service = self.enterContext(Service(PST, self.region, wait='>&-' not in closed.split(), prefix=shell(closed)))
+            wait_until(lambda: info(PST, self.region)['live'], 'it is ready')
+            service.end(signal.SIGKILL)
+            self.assertEqual(self.region.read_bytes().find(b'level='), -1)
+            check(PST, self.region)
+        r = run(*shell('>&-'), PST, 'info', self.region)
+        self.assertEqual((r.returncode, r.stderr), (1, 'pst: cannot write to standard output\n'))
 
 
 class OnShm(StartStop, unittest.TestCase):
