@@ -14,8 +14,8 @@
 struct paste_stack_guard {
 	void (*leave)(void *arg);
 	void (*enter)(void *arg);
-	/* Which of them gets a connection that this one accepted. Its owner is to be woken: it finds the ACCEPT event at its
-	 * next poll. */
+	/* Which of them gets a connection that this one accepted; NULL: none, it is closed. Its owner is to be woken: it finds
+	 * the ACCEPT event at its next poll. */
 	struct paste_stack *(*choose)(void *arg);
 	void *arg;
 	uint32_t stacks; /* so many share the region's buffers */

@@ -48,7 +48,7 @@ void serve_choose_connections(struct serve_options *o)
 		tell_limit(o->connections, possible);
 }
 
-/* Connections are spread evenly, so each worker needs its part of the descriptors. */
+/* Connections are spread evenly, so each worker needs room for its part, rounded up; who accepts counts all. */
 int serve_open_sockets(struct serve_worker *w, struct paste_error *err)
 {
 	const struct serve_options *o = &w->serve->options;

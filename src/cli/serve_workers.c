@@ -115,12 +115,12 @@ void serve_wake_for_news(const struct serve_worker *w)
 	}
 }
 
-/* The one with the fewest connections, of several the next one in turn. */
+/* The one with the fewest connections, of several the next one in turn; NULL if there are as many as may be. */
 static struct paste_stack *choose(void *accepting)
 {
 	struct serve *o = ((struct serve_worker *)accepting)->serve;
 	struct serve_worker *best = accepting;
-	uint32_t least = UINT32_MAX;
+	uint32_t least = UINT32_MAX, all = 0;
 
 	for (uint32_t i = 1; i <= o->options.workers; i++) {
 		struct serve_worker *w = &o->worker[(o->place + i) % o->options.workers];
@@ -129,11 +129,14 @@ static struct paste_stack *choose(void *accepting)
 		if (!w->service)
 			continue;
 		paste_stack_stats(w->stack, &stats);
+		all += stats.connections;
 		if (stats.connections >= least)
 			continue;
 		least = stats.connections;
 		best = w;
 	}
+	if (all >= (uint32_t)o->options.connections)
+		return NULL;
 	o->place = (uint32_t)(best - o->worker);
 	if (best != accepting)
 		wake(best);

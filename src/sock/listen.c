@@ -197,8 +197,8 @@ int listen_accepted(struct sock_listener *l, const struct io_uring_cqe *cqe, str
 	}
 
 	const struct paste_stack_guard *guard = s->limits.guard;
-	struct sock *to = guard && !s->shutting_down ? (struct sock *)guard->choose(guard->arg) : s;
-	struct sock_conn *c = s->shutting_down ? NULL : conn_new(to, cqe->res);
+	struct sock *to = s->shutting_down ? NULL : guard ? (struct sock *)guard->choose(guard->arg) : s;
+	struct sock_conn *c = to ? conn_new(to, cqe->res) : NULL;
 	if (!c) {
 		close(cqe->res);
 		s->stats.refused++;

@@ -14,7 +14,7 @@ import time
 import unittest
 
 from running import (Bench, Client, Service, check, create, entries, folder_on, info, main, parse_metrics, prove, request,
-                     run, take_pst)
+                     run, take_pst, wait_until)
 
 PST = take_pst()
 SERVER = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 and '/' in sys.argv[1] else PST
@@ -75,6 +75,19 @@ class Workers:
         self.assertEqual(sorted(shares(metrics, 'requests_total').values()), [3, 3, 4])
         self.assertEqual(metrics['paste_stack_accepted_total'], 9)
         self.assertEqual(len(json.loads(run(PST, 'ss', self.region, '--json').stdout)['connections']), 9)
+        self.end(service)
+
+    def test_so_many_connections_as_are_allowed_for_all_of_them(self):
+        service = self.service(3, '--connections', 4)
+        clients = self.clients(service, 4)
+        for _ in range(3):
+            for c in clients:
+                self.assertEqual(c.ask('GET', '/kv/a').status, 404)
+            with service.client() as c:
+                self.assertTrue(c.is_closed())
+            clients.pop(0).close()
+            wait_until(lambda: len(json.loads(run(PST, 'ss', self.region, '--json').stdout)['connections']) == 3, 'one is gone')
+            clients += self.clients(service, 1)
         self.end(service)
 
     def test_every_worker_gives_back_the_memory_of_a_large_batch(self):
