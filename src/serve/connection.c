@@ -232,10 +232,8 @@ void connection_refuse(struct service *s, struct connection *c, const struct htt
 		return;
 	if (status == 405)
 		r->allow = route_methods(s->current.resource);
-	if (status != 405) {
-		r->body = REPLY_TEXT;
-		r->text = text;
-	}
+	r->body = REPLY_TEXT;
+	r->text = text;
 	if (status == 401 || status == 403)
 		r->challenge = access_challenge(http->fields[HTTP_AUTHORIZATION].at != NULL, status);
 	body_skip(c, http);

@@ -60,12 +60,8 @@ void entries_get(struct service *s, struct connection *c, const struct request *
 	e->end = e->at;
 	if (e->at < next)
 		e->end = next - e->at < e->limit ? next : e->at + e->limit;
-	if (follows) {
-		uint64_t seconds = r->query.numbers[QUERY_FOLLOW];
-
-		e->until = s->now.monotonic_us +
-			   (int64_t)(seconds < FOLLOW_MAX_S ? seconds : FOLLOW_MAX_S) * 1000000;
-	}
+	if (follows)
+		e->until = s->now.monotonic_us + (int64_t)r->query.numbers[QUERY_FOLLOW] * 1000000;
 	struct reply *reply = request_answer(s, c, r, 200, SITE(entries_wait_for_round) ? round : 0);
 	if (!reply) {
 		free(e);

@@ -135,6 +135,7 @@ const char *route_methods(enum resource resource)
 
 #define RETRY_NAME_MAX 1020 /* change.h: a retry key and the name that it belongs to */
 #define TTL_MAX 4000000000u /* seconds: a hundred years and some */
+#define FOLLOW_MAX 3600     /* seconds: the longest wait for entries */
 
 /* PST-TTL and Idempotency-Key, which a request that does not know what to do with them may not pass over. */
 static int take_change_fields(const struct http_request *http, struct request *r, const char **why)
@@ -225,6 +226,10 @@ static int take_query(const struct http_request *http, const struct route_method
 		*why = m->must_why;
 		return -400;
 	}
+	if (query_has(&r->query, QUERY_FOLLOW) && r->query.numbers[QUERY_FOLLOW] > FOLLOW_MAX) {
+		*why = "follow has at most 3600 seconds\n";
+		return -400;
+	}
 	if (r->resource == RESOURCE_KEYS || r->resource == RESOURCE_STREAMS) {
 		/* Such a page could not say what to ask for next. */
 		if (query_has(&r->query, QUERY_LIMIT) && !r->query.numbers[QUERY_LIMIT]) {
@@ -249,8 +254,10 @@ int route(const struct http_request *http, struct request *r, struct query_text 
 	if (rc)
 		return rc;
 	const struct route_method *m = find_method(r);
-	if (!m)
+	if (!m) {
+		*why = "this has other methods: Allow names them\n";
 		return -405;
+	}
 	r->query.given = 0;
 	if (http->fields[HTTP_TTL].at || http->fields[HTTP_IDEMPOTENCY_KEY].at)
 		rc = take_change_fields(http, r, why);

@@ -36,7 +36,6 @@
 #define PIPELINE_MAX 128         /* replies that may wait before we stop to read requests */
 #define DRAIN_MAX (64 * 1024)    /* bytes of a refused body that are read to keep the connection */
 #define CHUNKED_STEP (64 * 1024) /* bytes of a body of unknown length that are let in at a time */
-#define FOLLOW_MAX_S 3600        /* the longest wait for entries */
 #define JOB_STEP 256             /* keys deleted by prefix in a turn */
 #define SWEEP_US 500000          /* every connection is looked at so often, for what has taken too long */
 #define SWEEP_STEP 512           /* so many of them in a turn */

@@ -21,6 +21,9 @@
 #define NOWHERE                                                                                              \
 	"HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 99\r\n\r\n"                                  \
 	"there are /kv/KEY, /kv, /log/STREAM, /log/STREAM/SEQ, /log, /batch, /metrics, /healthz and /readyz\n"
+#define OTHER_METHODS(allow)                                                                                 \
+	"HTTP/1.1 405 Method Not Allowed\r\n" DATE TEXT "Content-Length: 41\r\nAllow: " allow "\r\n\r\n"      \
+	"this has other methods: Allow names them\n"
 #define PARTIAL "HTTP/1.1 206 Partial Content\r\n" DATE OCTETS
 #define NOT_MODIFIED "HTTP/1.1 304 Not Modified\r\n" DATE
 #define FAILED "HTTP/1.1 412 Precondition Failed\r\n" DATE TEXT "Content-Length: 28\r\n\r\n"
@@ -90,12 +93,8 @@ static const struct {
      "PUT /log/a HTTP/1.1\r\n" H "\r\n"
      "TRACE /log/a/1 HTTP/1.1\r\n" H "\r\n"
      "DELETE /metrics HTTP/1.1\r\n" H "\r\n",
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE
-     "Content-Length: 0\r\nAllow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE
-     "Content-Length: 0\r\nAllow: GET, HEAD, POST, DELETE, OPTIONS\r\n\r\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE "Content-Length: 0\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n"},
+     OTHER_METHODS("GET, HEAD, PUT, DELETE, OPTIONS") OTHER_METHODS("GET, HEAD, POST, DELETE, OPTIONS")
+	 OTHER_METHODS("GET, HEAD, OPTIONS") OTHER_METHODS("GET, HEAD, OPTIONS")},
     {"a body where none belongs is passed over",
      "GET /kv/a HTTP/1.1\r\n" H "Content-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n"
      "DELETE /kv/a HTTP/1.1\r\n" H "\r\n",
@@ -187,7 +186,9 @@ static const struct {
      "GET /kv?from=1 HTTP/1.1\r\n" H "\r\n"
      "DELETE /kv HTTP/1.1\r\n" H "\r\n"
      "DELETE /kv?limit=1 HTTP/1.1\r\n" H "\r\n"
-     "DELETE /log/s HTTP/1.1\r\n" H "\r\n",
+     "DELETE /log/s HTTP/1.1\r\n" H "\r\n"
+     "GET /log/s?follow=3601 HTTP/1.1\r\n" H "\r\n"
+     "GET /log/s?follow=18446744073709551615 HTTP/1.1\r\n" H "\r\n",
      BAD "Content-Length: 39\r\n\r\na query parameter is no decimal number\n" BAD
 	 "Content-Length: 39\r\n\r\na query parameter has no value, or two\n" BAD
 	 "Content-Length: 39\r\n\r\na query parameter has no value, or two\n" BAD
@@ -196,7 +197,9 @@ static const struct {
 	 "Content-Length: 36\r\n\r\na query parameter is not known here\n" BAD
 	 "Content-Length: 45\r\n\r\nsay which keys: prefix=P (an empty one: all)\n" BAD
 	 "Content-Length: 36\r\n\r\na query parameter is not known here\n" BAD
-	 "Content-Length: 30\r\n\r\nsay which entries: before=SEQ\n"},
+	 "Content-Length: 30\r\n\r\nsay which entries: before=SEQ\n" BAD
+	 "Content-Length: 32\r\n\r\nfollow has at most 3600 seconds\n" BAD
+	 "Content-Length: 32\r\n\r\nfollow has at most 3600 seconds\n"},
     {"keys deleted by prefix, and what comes behind it",
      "PUT /kv/a1 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
      "PUT /kv/a2 HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx"
@@ -309,8 +312,7 @@ static const struct {
      "POST /kv/a HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
      "DELETE /kv/a HTTP/1.1\r\n" H "\r\n",
      "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"
-     "HTTP/1.1 405 Method Not Allowed\r\n" DATE
-     "Content-Length: 0\r\nAllow: GET, HEAD, PUT, DELETE, OPTIONS\r\n\r\n"
+     OTHER_METHODS("GET, HEAD, PUT, DELETE, OPTIONS")
      "HTTP/1.1 404 Not Found\r\n" DATE TEXT "Content-Length: 12\r\n\r\nno such key\n"},
     {"chunks that are not well-formed end the connection, and nothing is stored",
      "PUT /kv/a HTTP/1.1\r\n" H
