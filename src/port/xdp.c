@@ -84,15 +84,17 @@ static void detach(struct xdp_port *x)
 	/* The device may write into posted buffers until the kernel has told it to stop, which is after
 	 * close() returned. */
 	x->released = true;
-	for (uint32_t i = 0; x->zero_copy && i < x->port.info.queues; i++)
+	for (uint32_t i = 0; x->zero_copy && i < x->bound; i++)
 		x->released &= xdp_queue_wait_released(x->interface.index, x->queue[i].number, RELEASE_MS);
+	x->bound = 0;
 	steer_close(x->steer);
 	x->steer = NULL;
 }
 
-/* The sockets are closed: their buffers come back. Those of a device that is not known to have stopped stay out of use as long as
- * the region is open, and count as standing, for what is stored to leave room beside them. Its note stays as well: who opens the
- * region next asks. (A socket that can be bound to the queue later on says that it did stop, but nobody looks for them then.) */
+/* The sockets are closed: their buffers come back. Those of a device that is not known to have stopped stay
+ * out of use as long as the region is open, and count as standing, for what is stored to leave room beside
+ * them. Its note stays as well: who opens the region next asks. (A socket that can be bound to the queue later
+ * on says that it did stop, but nobody looks for them then.) */
 static void let_go(struct xdp_port *x)
 {
 	uint32_t kept = xdp_receive_end(x, !x->released && SITE(port_unreleased_kept));
@@ -294,6 +296,7 @@ static int bind_sockets(struct xdp_port *x, const struct attempt *a, uint32_t *a
 		*at = x->queue[i].number;
 		ret = xdp_socket_bind(&x->queue[i].socket, &x->queue[0].socket, x->interface.index,
 				      x->queue[i].number, flags);
+		x->bound += ret == 0;
 	}
 	return ret;
 }

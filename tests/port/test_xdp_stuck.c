@@ -213,6 +213,22 @@ static void an_attempt_that_fails_keeps_them_as_well(void **state)
 	end(r);
 }
 
+/* No queue was to be had: no device has anything, and nobody is asked, least of all the queue's owner. */
+static void an_attempt_that_is_refused_at_once_keeps_nothing(void **state)
+{
+	struct paste_error err = {{0}};
+	struct paste_port *port;
+
+	begin(1);
+	struct paste_region *r = landing_open(REGION_BYTES, 2048);
+	device.refuse_queue = 0;
+	assert_int_equal(try_open(r, &port, &err), -EOPNOTSUPP);
+	assert_int_equal(device.asked, 0);
+	assert_int_equal(r->standing, 0);
+	assert_int_equal(r->sb.landing[0].queues, 0);
+	landing_close(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +236,7 @@ int main(void)
 	    cmocka_unit_test(what_it_may_send_from_stays_out_of_use),
 	    cmocka_unit_test(what_it_lets_go_of_comes_back),
 	    cmocka_unit_test(an_attempt_that_fails_keeps_them_as_well),
+	    cmocka_unit_test(an_attempt_that_is_refused_at_once_keeps_nothing),
 	};
 	const char *why;
 
