@@ -91,10 +91,9 @@ static void detach(struct xdp_port *x)
 	x->steer = NULL;
 }
 
-/* The sockets are closed: their buffers come back. Those of a device that is not known to have stopped stay
- * out of use as long as the region is open, and count as standing, for what is stored to leave room beside
- * them. Its note stays as well: who opens the region next asks. (A socket that can be bound to the queue later
- * on says that it did stop, but nobody looks for them then.) */
+/* The sockets are closed: their buffers come back. Those of a device that is not known to have stopped stay out of use as long as
+ * the region is open, and count as standing, for what is stored to leave room beside them. Its note stays as well: who opens the
+ * region next asks. (A socket that can be bound to the queue later on says that it did stop, but nobody looks for them then.) */
 static void let_go(struct xdp_port *x)
 {
 	uint32_t kept = xdp_receive_end(x, !x->released && SITE(port_unreleased_kept));

@@ -54,7 +54,7 @@ struct xdp_port {
 	uint32_t bytes_most; /* of a frame */
 	bool zero_copy, busy_poll;
 	uint32_t bound; /* sockets whose queue the kernel has given us: of the others no device has anything */
-	bool released;	/* closed, and the device is known to have stopped */
+	bool released; /* closed, and the device is known to have stopped */
 	uint32_t kept; /* buffers that a device may have still that did not */
 	bool gathers; /* packets that fit into one buffer are sent from one, also where fragments could be
 			 sent */

@@ -3,9 +3,7 @@
 
 #include "serve/chunk.h"
 #include "serve/http_parse.h"
-
-#define TEXT_OF(limit) #limit
-#define TEXT(limit) TEXT_OF(limit)
+#include "serve/limit_text.h"
 
 static const struct {
 	int status;
@@ -15,9 +13,9 @@ static const struct {
     [RULE_BEGINNING] = {400, "beginning", "this does not begin like an HTTP request\n"},
     [RULE_EMPTY_LINES] = {400, "empty lines", "too many empty lines stand before the request line\n"},
     [RULE_BARE_LF] = {400, "bare LF", "a line of the head ends with a bare LF\n"},
-    [RULE_LINE_LARGE] = {414, "request line large", "the request line is longer than " TEXT(HTTP_LINE_MAX) " bytes\n"},
-    [RULE_HEAD_LARGE] = {431, "head large", "request line and header fields are longer than " TEXT(HTTP_HEAD_MAX) " bytes\n"},
-    [RULE_FIELDS_MANY] = {431, "many fields", "there are more than " TEXT(HTTP_FIELD_MAX) " header fields\n"},
+    [RULE_LINE_LARGE] = {414, "request line large", "the request line is longer than " LIMIT_TEXT(HTTP_LINE_MAX) " bytes\n"},
+    [RULE_HEAD_LARGE] = {431, "head large", "request line and header fields are longer than " LIMIT_TEXT(HTTP_HEAD_MAX) " bytes\n"},
+    [RULE_FIELDS_MANY] = {431, "many fields", "there are more than " LIMIT_TEXT(HTTP_FIELD_MAX) " header fields\n"},
     [RULE_METHOD_FORM] = {400, "method form", "the request line does not begin with a method and a space\n"},
     [RULE_METHOD_UNKNOWN] = {501, "method unknown", "this method is not implemented\n"},
     [RULE_TARGET_NONE] = {400, "target missing", "the method is not followed by one space and a target\n"},
@@ -40,7 +38,7 @@ static const struct {
     [RULE_FIELD_TWICE] = {400, "field twice", "a header field that may be given once is given twice\n"},
     [RULE_TAG_FORM] = {400, "entity tag form",
 		       "If-Match or If-None-Match is neither * nor a list of entity tags\n"},
-    [RULE_TAGS_MANY] = {400, "many entity tags", "If-Match or If-None-Match has more than " TEXT(HTTP_TAGS_MAX) " entity tags\n"},
+    [RULE_TAGS_MANY] = {400, "many entity tags", "If-Match or If-None-Match has more than " LIMIT_TEXT(HTTP_TAGS_MAX) " entity tags\n"},
     [RULE_EXPECT_OTHER] = {417, "expectation", "no other expectation than 100-continue can be met\n"},
     [RULE_HOST_NONE] = {400, "host missing", "Host is not given\n"},
     [RULE_HOST_TWICE] = {400, "two hosts", "Host is given twice\n"},
@@ -63,9 +61,9 @@ static const struct {
     [RULE_CHUNK_END] = {400, "chunk end", "a chunk does not end where its size says\n"},
     [RULE_CHUNK_EXTENSION] = {400, "chunk extension", "a chunk's extension is not well-formed\n"},
     [RULE_CHUNK_EXTENSIONS_LARGE] = {400, "chunk extensions large",
-				     "the extensions of the chunks are longer than " TEXT(CHUNK_EXTENSIONS_MAX) " bytes\n"},
+				     "the extensions of the chunks are longer than " LIMIT_TEXT(CHUNK_EXTENSIONS_MAX) " bytes\n"},
     [RULE_TRAILER_FORM] = {400, "trailer form", "a trailer field is not well-formed\n"},
-    [RULE_TRAILER_LARGE] = {431, "trailer large", "the trailer fields are longer than " TEXT(CHUNK_TRAILER_MAX) " bytes\n"},
+    [RULE_TRAILER_LARGE] = {431, "trailer large", "the trailer fields are longer than " LIMIT_TEXT(CHUNK_TRAILER_MAX) " bytes\n"},
 };
 
 const char *http_rule_name(enum http_rule rule)

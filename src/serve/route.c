@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "serve/limit_text.h"
+
 static bool take_prefix(struct http_text *path, const char *prefix)
 {
 	size_t n = strlen(prefix);
@@ -134,7 +136,7 @@ const char *route_methods(enum resource resource)
 }
 
 #define RETRY_NAME_MAX 1020 /* change.h: a retry key and the name that it belongs to */
-#define TTL_MAX 4000000000u /* seconds: a hundred years and some */
+#define TTL_MAX 4000000000  /* seconds: a hundred years and some */
 #define FOLLOW_MAX 3600     /* seconds: the longest wait for entries */
 
 /* PST-TTL and Idempotency-Key, which a request that does not know what to do with them may not pass over. */
@@ -146,7 +148,7 @@ static int take_change_fields(const struct http_request *http, struct request *r
 	r->retry_length = 0;
 	if (ttl.at && (http_parse_decimal(ttl, &r->ttl) || !r->ttl || r->ttl > TTL_MAX ||
 		       r->resource != RESOURCE_KEY || r->method != HTTP_PUT)) {
-		*why = "PST-TTL is a number of seconds, from 1 to 4000000000, and belongs to the PUT of a key\n";
+		*why = "PST-TTL is a number of seconds, from 1 to " LIMIT_TEXT(TTL_MAX) ", and belongs to the PUT of a key\n";
 		return -400;
 	}
 	if (!retry.at)
@@ -156,7 +158,7 @@ static int take_change_fields(const struct http_request *http, struct request *r
 	if (!known || !retry.length || retry.length > PASTE_RETRY_KEY_MAX ||
 	    retry.length + r->name_length > RETRY_NAME_MAX) {
 		*why =
-		    "an Idempotency-Key has 1 to 255 bytes and belongs to PUT, POST, and DELETE of a key\n";
+		    "an Idempotency-Key has 1 to " LIMIT_TEXT(PASTE_RETRY_KEY_MAX) " bytes and belongs to PUT, POST, and DELETE of a key\n";
 		return -400;
 	}
 	r->retry_length = retry.length;
@@ -227,7 +229,7 @@ static int take_query(const struct http_request *http, const struct route_method
 		return -400;
 	}
 	if (query_has(&r->query, QUERY_FOLLOW) && r->query.numbers[QUERY_FOLLOW] > FOLLOW_MAX) {
-		*why = "follow has at most 3600 seconds\n";
+		*why = "follow has at most " LIMIT_TEXT(FOLLOW_MAX) " seconds\n";
 		return -400;
 	}
 	if (r->resource == RESOURCE_KEYS || r->resource == RESOURCE_STREAMS) {
