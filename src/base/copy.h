@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static inline void copy_short(void *to, const void *from, size_t n)
 {
 	uint8_t *t = to;
@@ -32,6 +36,28 @@ static inline void copy_short(void *to, const void *from, size_t n)
 		for (size_t i = 0; i < n; i++)
 			t[i] = f[i];
 	}
+}
+
+/*
+ * Many bytes that nobody reads soon: whole pieces are stored past the caches, which need not fetch what they overwrite, and
+ * keep what they have. Such stores are ordered by an sfence only: what makes the bytes durable has one.
+ */
+static inline void copy_past_cache(void *to, const void *from, size_t n)
+{
+	uint8_t *t = to;
+	const uint8_t *f = from;
+#ifdef __SSE2__
+	size_t head = -(uintptr_t)t & 15;
+
+	if (n >= 256) {
+		copy_short(t, f, head);
+		for (t += head, f += head, n -= head; n >= 64; t += 64, f += 64, n -= 64) {
+			for (int i = 0; i < 64; i += 16)
+				_mm_stream_si128((__m128i *)(void *)(t + i), _mm_loadu_si128((const void *)(f + i)));
+		}
+	}
+#endif
+	memcpy(t, f, n);
 }
 
 /*

@@ -249,7 +249,7 @@ int checkpoint_begin(struct paste_store *s, bool clean)
 	c->segment_fill = 0;
 	c->run_bytes = 0;
 	c->clean = clean;
-	c->log_end = s->pace.seen_log + space_log_limit(s) / 2;
+	c->log_end = s->pace.seen_log + space_log_limit(s) / 4 * 3;
 	for (uint32_t l = 0; l < s->logs; l++)
 		c->start[l] = log_rotate(&s->log[l]);
 	return 0;

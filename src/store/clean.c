@@ -12,12 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/crc.h"
 #include "base/site.h"
 #include "store/store_internal.h"
 
 #define CLASSES 64
 #define MOVE_MAX (256 * 1024) /* bytes of one value moved by one record: what one step may take at the least */
+#define BATCH 16	      /* values that memory is asked for together */
+#define AHEAD_LINES 40	      /* of each: more would push out what was asked for first */
 
 static uint32_t fill_class(const struct paste_store *s, uint32_t segment)
 {
@@ -35,8 +38,12 @@ static bool may_be_victim(const struct paste_store *s, uint32_t segment)
 	return seg->role == SEGMENT_DATA && segment != s->r->fill && seg->live_bytes > 0;
 }
 
-/* Victims: from the emptiest up, until they would yield an eighth of the region or their survivors would take more than
- * half of what is free beyond `spare`. A segment that is nearly full yields nothing. */
+/* Survivors take at most this part of what is free when a pass begins. The rest is how far the load may get meanwhile: the
+ * more there is of it, the less a step has to do. */
+#define SURVIVORS 4
+
+/* Victims: from the emptiest up, until they would yield an eighth of the region or their survivors would take too much
+ * of what is free beyond `spare`. A segment that is nearly full yields nothing. */
 static uint32_t choose_victims(struct paste_store *s, uint32_t spare)
 {
 	uint32_t by_class[CLASSES] = {0};
@@ -52,7 +59,7 @@ static uint32_t choose_victims(struct paste_store *s, uint32_t spare)
 	for (; limit < CLASSES * 15 / 16; limit++) {
 		uint64_t each = (uint64_t)(limit + 1) * s->r->segment_size / CLASSES;
 		uint64_t n = by_class[limit];
-		if (gain >= goal || (n && live + each > room / 2))
+		if (gain >= goal || (n && live + each > room / SURVIVORS))
 			break;
 		live += n * each;
 		gain += n * (s->r->segment_size - each);
@@ -60,7 +67,7 @@ static uint32_t choose_victims(struct paste_store *s, uint32_t spare)
 	live = 0;
 	for (uint32_t i = 0; i < s->r->segments; i++) {
 		struct segment *seg = &s->r->segment[i];
-		if (!may_be_victim(s, i) || fill_class(s, i) >= limit || live + seg->live_bytes > room / 2)
+		if (!may_be_victim(s, i) || fill_class(s, i) >= limit || live + seg->live_bytes > room / SURVIVORS)
 			continue;
 		live += seg->live_bytes;
 		seg->victim = true;
@@ -145,24 +152,26 @@ static int output_add(struct paste_store *s, uint32_t *n, struct extent e)
 	return 0;
 }
 
-/* A dense copy of one slice, joined to the one before it if that is a dense copy too (*dense). */
-static int copy_slice(struct paste_store *s, struct paste_ref from, uint32_t *n, bool *dense)
+/* A dense copy of one slice, joined to the one before it if that is a dense copy too (*dense). Its bytes were verified. */
+static int copy_slice(struct paste_store *s, const struct extent *from, uint32_t *n, bool *dense)
 {
-	const uint8_t *p = region_ref_data(s->r, from);
-	uint32_t left = from.length;
+	const uint8_t *p = region_ref_data(s->r, from->ref);
+	uint32_t left = from->ref.length;
 
 	while (left > 0) {
 		struct paste_ref to;
 		uint32_t got = pack_alloc(s, left, &to);
 		if (got == 0)
 			return -ENOSPC;
-		memcpy(region_ref_data(s->r, to), p, got);
+		copy_past_cache(region_ref_data(s->r, to), p, got);
 		struct extent *last = *dense ? &s->extents[*n - 1] : NULL;
 		if (last && refs_adjoin(s->r, last->ref, to)) {
 			last->crc = paste_crc(last->crc, p, got);
 			last->ref.length = (uint16_t)(last->ref.length + got);
 		} else {
-			int ret = output_add(s, n, (struct extent){to, paste_crc(0, p, got)});
+			/* All of the slice has the checksum that it had. */
+			uint32_t crc = got == from->ref.length ? from->crc : paste_crc(0, p, got);
+			int ret = output_add(s, n, (struct extent){to, crc});
 			if (ret < 0)
 				return ret;
 		}
@@ -171,8 +180,8 @@ static int copy_slice(struct paste_store *s, struct paste_ref from, uint32_t *n,
 		left -= got;
 	}
 	s->c.copies[PASTE_COPY_CLEAN]++;
-	s->c.copy_bytes[PASTE_COPY_CLEAN] += from.length;
-	s->c.cleaned_bytes += from.length;
+	s->c.copy_bytes[PASTE_COPY_CLEAN] += from->ref.length;
+	s->c.cleaned_bytes += from->ref.length;
 	return 0;
 }
 
@@ -202,7 +211,7 @@ static int copy_out(struct paste_store *s, const struct entry *e, uint32_t *n, u
 			ret = -EBADMSG;
 			break;
 		}
-		ret = copy_slice(s, from.ref, n, &dense);
+		ret = copy_slice(s, &from, n, &dense);
 		*moved += from.ref.length;
 	}
 	return ret < 0 ? ret : value_lists(s, n, flags);
@@ -307,32 +316,108 @@ static void less(uint64_t *left, uint64_t done)
 	*left -= done < *left ? done : *left;
 }
 
-int cleaner_step(struct paste_store *s, uint64_t bytes, uint32_t entries)
+/* Values that are moved one behind the other. The lines of all of them are on their way before the first is moved: each
+ * lies where no cache has been for long. */
+struct batch {
+	struct entry *entry[BATCH];
+	struct stream *stream[BATCH];
+	uint32_t n;
+};
+
+/* Read through lists, or in several steps. */
+static bool moves_alone(const struct entry *e)
+{
+	return (e->flags & OP_INDIRECT) || e->length > MOVE_MAX;
+}
+
+static void ask_for(const struct paste_region *r, struct paste_ref ref)
+{
+	const uint8_t *p = region_ref_data(r, ref);
+
+	for (uint32_t i = 0; i < ref.length && i < AHEAD_LINES * 64; i += 64)
+		__builtin_prefetch(p + i);
+	__builtin_prefetch(&r->buffer[ref.buffer], 1);
+}
+
+/* Take the entry along if it has something in victims: so many bytes. */
+static uint64_t batch_add(const struct paste_store *s, struct batch *b, struct entry *e, struct stream *st)
+{
+	uint64_t bytes = 0;
+
+	if (e->flags & OP_LOST)
+		return 0;
+	for (uint32_t i = 0; i < e->refs; i++) {
+		struct paste_ref ref = e->extent[i].ref;
+		if (!region_ref_valid(s->r, ref) || !in_victim(s, ref))
+			continue;
+		bytes += ref.length;
+		ask_for(s->r, ref);
+	}
+	if (bytes == 0)
+		return 0;
+	b->entry[b->n] = e;
+	b->stream[b->n++] = st;
+	return bytes;
+}
+
+/* One value, or a part of it. 1: more of it is left. */
+static int move_one(struct paste_store *s, struct entry *e, struct stream *st, uint64_t *moved)
+{
+	int ret = move_entry(s, e, st, moved);
+
+	if (ret != -EBADMSG)
+		return ret;
+	s->cleaner.skipped++; /* it stays where it is, its neighbours move */
+	return 0;
+}
+
+static int batch_move(struct paste_store *s, struct batch *b)
 {
 	uint64_t moved = 0;
+	int ret = 0;
+
+	/* No entry of the batch is freed by moving another one: what is replaced waits in limbo. */
+	for (uint32_t i = 0; ret == 0 && i < b->n; i++)
+		ret = move_one(s, b->entry[i], b->stream[i], &moved);
+	b->n = 0;
+	return ret;
+}
+
+/* The next entry of the walk: into the batch, or moved by itself. 0, 1 at the end of the walk, or what failed. */
+static int step_entry(struct paste_store *s, struct batch *b, uint64_t *moved)
+{
+	struct cleaner *c = &s->cleaner;
+	struct stream *st;
+	struct entry *e = walk_next(s, &st);
+	bool alone = e && moves_alone(e);
+	uint64_t here = e && !alone ? batch_add(s, b, e, st) : 0;
+	int ret = 0;
+
+	if (!e || alone || b->n == BATCH)
+		ret = batch_move(s, b);
+	if (alone && ret == 0)
+		ret = move_one(s, e, st, &here);
+	c->again = ret == 1;
+	less(&c->left_bytes, here);
+	less(&c->left_entries, 1);
+	*moved += here;
+	return ret < 0 ? ret : !e;
+}
+
+int cleaner_step(struct paste_store *s, uint64_t bytes, uint32_t entries)
+{
+	struct batch batch = {.n = 0};
+	uint64_t moved = 0;
+	int ret = 0;
 
 	if (!s->cleaner.active)
 		return 0;
-	for (uint32_t i = 0; i < entries && moved < bytes; i++) {
-		struct stream *st;
-		struct entry *e = walk_next(s, &st);
-		if (!e) {
-			cleaner_end(s);
-			return 0;
-		}
-		uint64_t before = moved;
-		int ret = move_entry(s, e, st, &moved);
-		s->cleaner.again = ret == 1;
-		less(&s->cleaner.left_bytes, moved - before);
-		less(&s->cleaner.left_entries, 1);
-		if (ret == -EBADMSG) {
-			s->cleaner.skipped++; /* it stays where it is, its neighbours move */
-			continue;
-		}
-		if (ret < 0) {
-			cleaner_end(s);
-			return ret;
-		}
-	}
-	return 1;
+	for (uint32_t i = 0; ret == 0 && i < entries && moved < bytes; i++)
+		ret = step_entry(s, &batch, &moved);
+	if (ret == 0)
+		ret = batch_move(s, &batch);
+	if (ret == 0)
+		return 1;
+	cleaner_end(s);
+	return ret < 0 ? ret : 0;
 }

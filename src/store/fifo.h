@@ -36,6 +36,12 @@ static inline struct fifo_item *fifo_first(struct fifo *f)
 	return f->count ? &f->item[f->head] : NULL;
 }
 
+/* The nth behind the first: n < count. */
+static inline const struct fifo_item *fifo_at(const struct fifo *f, size_t n)
+{
+	return &f->item[(f->head + n) & (f->room - 1)];
+}
+
 static inline void fifo_pop(struct fifo *f)
 {
 	f->head = (f->head + 1) & (f->room - 1);

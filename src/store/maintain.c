@@ -99,7 +99,7 @@ static int step_checkpoint(struct paste_store *s, const struct intake *in, bool 
 		if (ret < 0)
 			return ret == -ENOSPC ? 0 : ret; /* the cleaner comes first, then another attempt */
 	}
-	/* To be done when the log has grown by half of its limit. */
+	/* To be done when the log has grown by three quarters of its limit: in the last one there is nothing to do. */
 	const struct checkpoint *c = &s->checkpoint;
 	uint64_t entries = s->live_keys + s->entries, left = entries > c->all_ops ? entries - c->all_ops : 0;
 	uint64_t room = at_least(c->log_end > s->pace.seen_log ? c->log_end - s->pace.seen_log : 0, space_log_limit(s) / 32);

@@ -30,7 +30,7 @@ static uint64_t index_estimate(const struct paste_store *s)
 uint64_t space_log_limit(const struct paste_store *s)
 {
 	uint64_t total = (uint64_t)s->r->segments << s->r->segment_shift;
-	uint64_t least = total / 64 > 4ull * s->r->segment_size ? total / 64 : 4ull * s->r->segment_size;
+	uint64_t least = total / 32 > 4ull * s->r->segment_size ? total / 32 : 4ull * s->r->segment_size;
 	uint64_t most = total / 16 > least ? total / 16 : least;
 	uint64_t wanted = s->index_bytes;
 
