@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "base/site.h"
 #include "store/store_internal.h"
 
 /* The least and the most of a step: checkpoint ops, index entries that the cleaner looks at, bytes that it moves. */
@@ -143,7 +144,11 @@ static int step_cleaner(struct paste_store *s, const struct intake *in, bool idl
 	uint64_t entries = share(c->left_entries, in->room, room, ENTRIES_LEAST, ENTRIES_MOST);
 	/* Both come to their ends together, by and large: the entries set the pace, the bytes keep a step short. */
 	uint32_t factor = idle ? IDLE_FACTOR : 1;
+	uint64_t moved = s->c.cleaned_bytes;
 	int ret = cleaner_step(s, (bytes + bytes / 2) * factor, (uint32_t)entries * factor);
+	/* The step that ends the pass may have moved something as well: that is not sealed yet. */
+	if (ret == 0 && s->c.cleaned_bytes != moved && SITE(cleaned_goes_on))
+		return 1;
 	return ret == -ENOSPC ? 0 : ret;
 }
 

@@ -75,6 +75,9 @@ static void end_life(struct patient *p, struct life *life)
 	/* Idle, again and again: everything is sealed. */
 	for (int quiet = 0; quiet < 3; life_settle(life))
 		quiet = paste_store_maintain(life->s, true) > 0 ? 0 : quiet + 1;
+	for (uint32_t l = 0; l < life->s->logs; l++)
+		if (life->s->log[l].changed > life->s->log[l].marked)
+			run_broken(p->run, "left alone for long, log %u is not sealed", l);
 	if (!sim_chance(&p->random, 3))
 		store_abandon(life->s);
 	else if (paste_store_close(life->s))

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/site.h"
+
 #define KEYS_MAX 4096
 
 /* Keys k0.., each with its last value's seed and length; seed 0: absent. */
@@ -123,11 +125,50 @@ static void overwriting_for_long_at_three_quarters_keeps_free_space_and_loses_no
 	}
 }
 
+/* What is moved is a change like any other: an idle store is not done before that is sealed too. */
+static void an_idle_step_that_moved_something_is_not_the_last(void **state)
+{
+	struct fixture f;
+	struct population p = {.n = 0};
+	struct sim_random random = sim_random(7);
+	uint64_t seed = 1;
+	int whole = 0;
+
+	fixture_begin(&f, SIM_SHM, 24 * MIB, 2048, 1);
+	while (f.s->placed_bytes < space_capacity(f.s) * 3 / 4)
+		assert_int_equal(write_key(&f, &p, p.n++, seed++, draw_length(&random, 20000), 700), 0);
+	for (int round = 0; round < 200; round++) {
+		for (int i = 0; i < 20; i++) {
+			uint32_t victim = (uint32_t)sim_below(&random, p.n);
+			assert_int_equal(write_key(&f, &p, victim, seed++, p.length[victim], 700), 0);
+		}
+		for (int more = 1; more > 0;) {
+			bool began = f.s->cleaner.active;
+			uint64_t moved = f.s->c.cleaned_bytes;
+			more = paste_store_maintain(f.s, true);
+			assert_true(more >= 0);
+			if (f.s->c.cleaned_bytes > moved) {
+				assert_int_equal(more, 1);
+				whole += !began && !f.s->cleaner.active;
+			}
+			int64_t closed = paste_store_commit(f.s);
+			assert_true(closed >= 0);
+			assert_true(paste_store_wait(f.s, (uint64_t)closed) >= closed);
+		}
+	}
+	assert_true(whole > 0); /* a pass that was one step */
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(overwriting_for_long_at_three_quarters_keeps_free_space_and_loses_nothing),
+	    cmocka_unit_test(an_idle_step_that_moved_something_is_not_the_last),
 	};
 
+#ifdef PASTE_MUTATE
+	paste_mutant = getenv("PASTE_MUTANT");
+#endif
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
