@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "media/sim_block.h"
+
 static const char *const kind_names[SIM_KINDS] = {"adr", "eadr", "shm", "file"};
 
 const char *sim_kind_name(enum sim_kind kind)
@@ -56,6 +58,11 @@ static void *need(void *memory)
 static bool may_lose(const struct sim *s)
 {
 	return s->floor != NULL;
+}
+
+static size_t slots_size(const struct sim *s)
+{
+	return s->m.length / s->m.unit * sizeof(*s->slot);
 }
 
 static struct sim_group *group_new(void)
@@ -266,9 +273,9 @@ static void sim_close(struct media *m)
 	if (m->wait_fd >= 0)
 		close(m->wait_fd);
 	if (s->own_memory)
-		free(m->base);
-	free(s->floor);
-	free(s->slot);
+		sim_block_put(m->base, m->length);
+	sim_block_put(s->floor, m->length);
+	sim_block_put((uint8_t *)s->slot, slots_size(s));
 	free(s);
 }
 
@@ -307,7 +314,7 @@ struct media *sim_open(const struct sim_options *o)
 	s->m.length = o->size;
 	s->m.read_only = o->read_only;
 	s->own_memory = !o->memory;
-	s->m.base = o->memory ? o->memory : need(aligned_alloc(4096, o->size));
+	s->m.base = o->memory ? o->memory : sim_block(o->size);
 	if (o->image)
 		memcpy(s->m.base, o->image, o->size);
 	else if (!o->memory)
@@ -315,9 +322,9 @@ struct media *sim_open(const struct sim_options *o)
 
 	bool loses = (o->kind == SIM_ADR || o->kind == SIM_FILE) && !o->forgetful && !o->read_only;
 	if (loses) {
-		s->floor = need(malloc(o->size));
+		s->floor = sim_block(o->size);
 		memcpy(s->floor, o->floor ? o->floor : s->m.base, o->size);
-		s->slot = need(calloc(o->size / s->m.unit, sizeof(*s->slot)));
+		s->slot = memset(sim_block(slots_size(s)), 0, slots_size(s));
 		s->open = group_new();
 	}
 	/* Tickets of `file` are done later, so there is something to wait on; here it always says "look". */

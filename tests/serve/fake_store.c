@@ -603,7 +603,10 @@ int paste_body_add(struct paste_store *s, struct paste_body *b, struct paste_ref
 		paste_ref_put(s->region, slice);
 		return s->refuse_bodies;
 	}
-	b->slices = realloc(b->slices, (b->n + 1) * sizeof(slice));
+	if (b->n == b->room) {
+		b->room = b->room ? b->room * 2 : 16;
+		b->slices = realloc(b->slices, b->room * sizeof(slice));
+	}
 	b->slices[b->n++] = slice;
 	b->bytes += slice.length;
 	return 0;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/poison.h"
+
 struct fake_buffer {
 	uint32_t users, live;
 };
@@ -26,6 +28,40 @@ static void check(bool good, const char *what, uint32_t buffer)
 	abort();
 }
 
+/* The memory of the last region, for the next of its size: to fault pages in takes longer than what a test does. */
+static struct {
+	uint8_t *data;
+	size_t size;
+} kept;
+
+static uint8_t *data_new(size_t size)
+{
+	uint8_t *data = kept.data;
+
+	if (data && kept.size == size) {
+		kept.data = NULL;
+		unpoison(data, size);
+		return data;
+	}
+	return aligned_alloc(4096, size);
+}
+
+static void data_free(uint8_t *data, size_t size)
+{
+	if (kept.data) {
+		unpoison(kept.data, kept.size);
+		free(kept.data);
+	}
+	kept.data = data;
+	kept.size = size;
+	poison(data, size);
+}
+
+static size_t data_size(const struct paste_region *r)
+{
+	return ((size_t)r->count * r->size + 4095) & ~(size_t)4095;
+}
+
 struct paste_region *fake_region_new(uint32_t buffers, uint32_t buffer_size)
 {
 	struct paste_region *r = calloc(1, sizeof(*r));
@@ -34,7 +70,7 @@ struct paste_region *fake_region_new(uint32_t buffers, uint32_t buffer_size)
 	r->size = buffer_size;
 	r->free = calloc(buffers, sizeof(*r->free));
 	r->buffers = calloc(buffers, sizeof(*r->buffers));
-	r->data = aligned_alloc(4096, ((size_t)buffers * buffer_size + 4095) & ~(size_t)4095);
+	r->data = data_new(data_size(r));
 	for (uint32_t i = 0; i < buffers; i++)
 		r->free[i] = buffers - 1 - i;
 	return r;
@@ -44,7 +80,7 @@ void fake_region_free(struct paste_region *r)
 {
 	free(r->free);
 	free(r->buffers);
-	free(r->data);
+	data_free(r->data, data_size(r));
 	free(r);
 }
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "media/sim_block.h"
+
 int fixture_try_open(struct fixture *f, bool read_only)
 {
 	struct paste_error err = {{0}};
@@ -40,8 +42,7 @@ void fixture_begin(struct fixture *f, enum sim_kind kind, uint64_t size, uint32_
 	struct paste_error err = {{0}};
 
 	*f = (struct fixture){.kind = kind, .size = size, .seed = 1};
-	f->image = calloc(1, size);
-	assert_non_null(f->image);
+	f->image = memset(sim_block(size), 0, size);
 	struct sim_options o = {.kind = kind, .size = size, .seed = f->seed++, .left = f->image};
 	struct media *m = sim_open(&o);
 	assert_non_null(m);
@@ -97,7 +98,7 @@ void fixture_end(struct fixture *f)
 	assert_int_equal(f->s->entries, entries);
 	assert_int_equal(f->s->live_bytes, bytes);
 	fixture_crash(f);
-	free(f->image);
+	sim_block_put(f->image, f->size);
 }
 
 void settle(struct fixture *f)

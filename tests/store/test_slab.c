@@ -8,18 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/poison.h"
 #include "store/slab.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define TEST_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define TEST_ASAN 1
-#endif
-#endif
-#ifdef TEST_ASAN
-#include <sanitizer/asan_interface.h>
-#endif
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -191,7 +181,7 @@ static void running_out_is_an_answer(void **state)
 
 static void freed_objects_are_poisoned(void **state)
 {
-#ifdef TEST_ASAN
+#ifdef POISON_ASAN
 	struct slab s;
 
 	slab_init(&s, 0, NULL);
