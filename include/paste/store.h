@@ -52,14 +52,15 @@ struct paste_open_options {
 	 * names such a device is not opened for writing (-EBUSY). */
 	paste_landing_released *released;
 	void *released_arg;
-	bool hugepages;         /* `file`: resident memory from hugetlb if enough is free, else a memfd */
+	bool hugepages;         /* `file`: resident memory from hugetlb if enough is free */
 	/* Make nothing durable until it is closed, only to measure what that costs. Every round counts as durable at once.
 	 * The region is marked before: unless it is closed, whoever opens it next is told (was_no_persist). */
 	bool no_persist;
 };
 
 /* Open and recover. -EBUSY: another process writes it (the sentence says which). -EBADMSG: not a region, or damaged
- * beyond use. Contained damage does not fail the opening; see paste_store_damage(). */
+ * beyond use. Contained damage does not fail the opening; see paste_store_damage(). A child of fork() cannot use it: on
+ * `file` its memory is not even there. */
 int paste_store_open(const struct paste_open_options *options, struct paste_store **store, struct paste_error *err);
 
 /* Make everything durable, write a checkpoint, mark the region clean, close. The errno of what failed; the store is

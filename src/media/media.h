@@ -84,7 +84,7 @@ struct media {
 	bool read_only;
 	const char *instruction; /* "clwb", "clflushopt", "clflush", "none (eADR)", "O_DIRECT + fdatasync" */
 	const char *survives;    /* "power loss" or "the process dying, not the machine" */
-	const char *backing;     /* what the mapping is: "device DAX", "DAX file", "tmpfs", "hugetlbfs", "memfd", ... */
+	const char *backing;     /* what the mapping is: "device DAX", "DAX file", "tmpfs", "hugetlbfs", "memory", ... */
 	int wait_fd;             /* readable when a pending ticket may be done; -1 where tickets complete at once */
 	int error;               /* 0, or the negative errno of the failure that poisoned the medium */
 	struct media_bad bad;    /* known to be lost: never to be loaded from or stored to (written back they may be: no cache has them) */
@@ -107,7 +107,7 @@ struct media_options {
 				huge page); 0 on a device: all of it. open: 0, or map only the first so many bytes,
 				as for a region that does not fill its device */
 	bool force;          /* create: overwrite what is there */
-	bool hugepages;      /* `file`: resident memory from hugetlb if there is any, else memfd */
+	bool hugepages;      /* `file`: resident memory from hugetlb if there is any */
 };
 
 /*

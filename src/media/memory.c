@@ -2,15 +2,14 @@
 #include "media/memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/memfd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HUGE_PAGE (2ull << 20)
+#define HUGE_PAGE_LOG2 21
+#define HUGE_PAGE (1ull << HUGE_PAGE_LOG2)
 #define POPULATE_STEP (8ull << 20)
 
 #ifndef MADV_POPULATE_READ
@@ -125,22 +124,41 @@ int memory_populate_end(struct memory_populating *p)
 	return p->result;
 }
 
-static int resident_from(const char *name, unsigned flags, uint64_t bytes, void **memory)
+static int from_hugetlb(uint64_t bytes, void **memory)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | flags);
+	/* Reserved here: too few of them are an error now and no SIGBUS later. */
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | HUGE_PAGE_LOG2 << MAP_HUGE_SHIFT, -1, 0);
 
-	if (fd < 0)
+	if (p == MAP_FAILED)
 		return -errno;
-	int rc = ftruncate(fd, (off_t)bytes) < 0 ? -errno : 0;
-	if (rc == 0) {
-		/* Huge pages are reserved here: too few of them are an error now and no SIGBUS later. */
-		void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (p == MAP_FAILED)
-			rc = -errno;
-		else
-			*memory = p;
-	}
-	close(fd); /* the mapping keeps the memory */
+	*memory = p;
+	return 0;
+}
+
+/* At a huge page's boundary, so that the kernel can make huge pages of it as it is populated. */
+static int from_pages(uint64_t bytes, void **memory)
+{
+	uint8_t *p = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	uint64_t before = -(uintptr_t)p & (HUGE_PAGE - 1);
+	if (before)
+		munmap(p, before);
+	munmap(p + before + bytes, HUGE_PAGE - before);
+	*memory = p + before;
+	madvise(*memory, bytes, MADV_HUGEPAGE); /* refused: all is the same, and slower */
+	return 0;
+}
+
+static int resident(uint64_t bytes, bool hugetlb, void **memory)
+{
+	int rc = hugetlb ? from_hugetlb(bytes, memory) : from_pages(bytes, memory);
+
+	/* Pages that a device writes to are copied by fork(), all at once. */
+	if (rc == 0)
+		madvise(*memory, bytes, MADV_DONTFORK);
 	return rc;
 }
 
@@ -148,11 +166,11 @@ int memory_resident(uint64_t bytes, bool hugepages, void **memory, uint64_t *map
 {
 	if (hugepages) {
 		*mapped = (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-		*backing = "memfd (2 MiB huge pages)";
-		if (resident_from("paste-region", MFD_HUGETLB | MFD_HUGE_2MB, *mapped, memory) == 0)
+		*backing = "memory (2 MiB huge pages)";
+		if (resident(*mapped, true, memory) == 0)
 			return 0;
 	}
 	*mapped = bytes;
-	*backing = hugepages ? "memfd (too few free huge pages)" : "memfd";
-	return resident_from("paste-region", 0, bytes, memory);
+	*backing = hugepages ? "memory (too few free huge pages)" : "memory";
+	return resident(bytes, false, memory);
 }

@@ -22,7 +22,7 @@ int memory_check(uint64_t bytes, const char *path, struct paste_error *err);
 uint64_t memory_huge_available(uint64_t page);
 
 /*
- * Have every page of a shared mapping present, so that no later access faults, let alone with SIGBUS: `write`
+ * Have every page of a mapping present, so that no later access faults, let alone with SIGBUS: `write`
  * for pages that may still have to be allocated. -EFAULT, -ENOMEM, -EHWPOISON: some could not be had.
  */
 int memory_populate(void *memory, uint64_t bytes, bool write);
@@ -43,9 +43,9 @@ void memory_populate_begin(struct memory_populating *p, void *memory, uint64_t b
 int memory_populate_end(struct memory_populating *p);
 
 /*
- * Anonymous shared memory for a resident region, zero and not populated: in huge pages if asked for and there
- * are enough, else in ordinary ones. Unmap `mapped` bytes, which may be more than `bytes`. *backing says what
- * it became.
+ * Memory for a resident region, zero and not populated: from hugetlb if asked for and there is enough, else in pages
+ * that the kernel makes huge ones of where it can (madvise(2), MADV_HUGEPAGE). No child of fork() has it. Unmap `mapped`
+ * bytes, which may be more than `bytes`. *backing says what it became.
  */
 int memory_resident(uint64_t bytes, bool hugepages, void **memory, uint64_t *mapped, const char **backing);
 

@@ -11,7 +11,7 @@ static int check_mapping(const struct media *m, struct paste_error *err)
 {
 	switch (m->kind) {
 	case MEDIA_SHM:  /* tmpfs, hugetlbfs */
-	case MEDIA_FILE: /* packets land in a memfd and are written from there */
+	case MEDIA_FILE: /* packets land in memory and are written from there */
 	case MEDIA_SIM:
 		return 0;
 	case MEDIA_PMEM:

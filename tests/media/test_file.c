@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -159,6 +160,42 @@ static void an_event_loop_needs_only_the_descriptor(void **state)
 	scratch_remove(&s);
 }
 
+/* Two letters of "VmFlags:" in /proc/self/smaps, proc_pid_smaps(5), of the mapping that begins at `start`. */
+static bool mapping_has(const void *start, const char *flag)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	char line[512];
+	unsigned long from, to;
+	bool here = false, has = false;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = from == (uintptr_t)start;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			has = strstr(line, flag) != NULL;
+	}
+	fclose(f);
+	return has;
+}
+
+/* What opening, and every miss in the TLB after it, hangs on; and that fork() does not copy what a NIC has pinned. */
+static void memory_may_be_huge_pages_and_no_child_has_it(void **state)
+{
+	struct scratch s;
+	const char *why;
+
+	SCRATCH_OR_SKIP(scratch_disk(&s, &why));
+	struct media *m = create(&s, false);
+	assert_string_equal(m->backing, "memory");
+	assert_int_equal((uintptr_t)m->base % (2 << 20), 0);
+	assert_true(mapping_has(m->base, " dc"));
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
+		assert_true(mapping_has(m->base, " hg"));
+	media_close(m);
+	scratch_remove(&s);
+}
+
 static void huge_pages_are_used_or_missed_aloud(void **state)
 {
 	struct scratch s;
@@ -166,8 +203,8 @@ static void huge_pages_are_used_or_missed_aloud(void **state)
 
 	SCRATCH_OR_SKIP(scratch_disk(&s, &why));
 	struct media *m = create(&s, true);
-	if (strcmp(m->backing, "memfd (2 MiB huge pages)") != 0)
-		assert_string_equal(m->backing, "memfd (too few free huge pages)");
+	if (strcmp(m->backing, "memory (2 MiB huge pages)") != 0)
+		assert_string_equal(m->backing, "memory (too few free huge pages)");
 	m->base[SIZE - 1] = 4;
 	media_write_back(m, SIZE - 1, 1);
 	assert_int_equal(media_wait(m, media_commit(m)), 1);
@@ -350,6 +387,7 @@ int main(void)
 	    cmocka_unit_test(the_kernel_may_wait_for_the_device),
 	    cmocka_unit_test(what_was_not_written_back_is_not_there),
 	    cmocka_unit_test(an_event_loop_needs_only_the_descriptor),
+	    cmocka_unit_test(memory_may_be_huge_pages_and_no_child_has_it),
 	    cmocka_unit_test(huge_pages_are_used_or_missed_aloud),
 	    cmocka_unit_test(a_slow_disk_is_not_claimed_and_a_bad_one_poisons),
 	    cmocka_unit_test(where_io_uring_is_forbidden_the_remedy_is_told),

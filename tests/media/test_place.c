@@ -149,8 +149,8 @@ static void a_disk_is_file(void **state)
 	const char *why;
 
 	SCRATCH_OR_SKIP(scratch_disk(&s, &why));
-	expect_kind(s.file, MEDIA_AUTO, MEDIA_FILE, "memfd");
-	expect_kind(s.file, MEDIA_FILE, MEDIA_FILE, "memfd");
+	expect_kind(s.file, MEDIA_AUTO, MEDIA_FILE, "memory");
+	expect_kind(s.file, MEDIA_FILE, MEDIA_FILE, "memory");
 	expect_refused(s.file, MEDIA_SHM, -EOPNOTSUPP, "/dev/shm/");
 	expect_refused(s.file, MEDIA_PMEM, -EOPNOTSUPP, "--medium file");
 	assert_int_equal(scratch_entries(&s), 0);
