@@ -132,9 +132,13 @@ class Service:
         return self.errors.read_text()
 
     def memory(self):
-        """Bytes of memory that are its own: not the region, which is shared memory."""
-        status = pathlib.Path(f'/proc/{self.pid}/status').read_text()
-        return int(re.search(r'^RssAnon:\s*(\d+) kB', status, re.M)[1]) << 10
+        """Bytes of memory that are its own: not the region, which is shared, or private and kept from children."""
+        own = 0
+        for mapping in re.split(r'^(?=[0-9a-f]+-[0-9a-f]+ )', pathlib.Path(f'/proc/{self.pid}/smaps').read_text(), flags=re.M):
+            size = re.search(r'^Anonymous:\s*(\d+) kB', mapping, re.M)
+            if size and ' dc' not in re.search(r'^VmFlags:(.*)', mapping, re.M)[1]:
+                own += int(size[1]) << 10
+        return own
 
     def end(self, how=signal.SIGTERM, timeout=60):
         """The exit status, negative for a signal."""
