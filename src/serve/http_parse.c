@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "serve/http_parse.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -11,7 +12,7 @@ enum {
 	TOKEN = 1,  /* RFC 9110, 5.6.2 */
 	TARGET = 2, /* what may stand in a request target: printable, but no fragment */
 	VALUE = 4,  /* of a field: printable, obs-text, space, tab */
-	HOST = 8,   /* of a Host field: reg-name, IP literal, port */
+	HOST = 8,   /* of a reg-name (RFC 3986, 3.2.2), but for the comma, which would join two of them */
 };
 
 #define LETTER (TOKEN | TARGET | VALUE | HOST)
@@ -24,9 +25,9 @@ enum {
 static const uint8_t class[256] = {
     ['\t'] = V, [' '] = V,  ['!'] = L,           ['"'] = P,         ['#'] = TOKEN | V, ['$'] = L, ['%'] = L,
     ['&'] = L,  ['\''] = L, ['('] = H,           [')'] = H,         ['*'] = L,         ['+'] = L, [','] = P,
-    ['-'] = L,  ['.'] = L,  ['/'] = P,           ['0' ... '9'] = L, [':'] = H,         [';'] = H, ['<'] = P,
-    ['='] = H,  ['>'] = P,  ['?'] = P,           ['@'] = P,         ['A' ... 'Z'] = L, ['['] = H, ['\\'] = P,
-    [']'] = H,  ['^'] = T,  ['_'] = L,           ['`'] = T,         ['a' ... 'z'] = L, ['{'] = P, ['|'] = T,
+    ['-'] = L,  ['.'] = L,  ['/'] = P,           ['0' ... '9'] = L, [':'] = P,         [';'] = H, ['<'] = P,
+    ['='] = H,  ['>'] = P,  ['?'] = P,           ['@'] = P,         ['A' ... 'Z'] = L, ['['] = P, ['\\'] = P,
+    [']'] = P,  ['^'] = T,  ['_'] = L,           ['`'] = T,         ['a' ... 'z'] = L, ['{'] = P, ['|'] = T,
     ['}'] = P,  ['~'] = L,  [0x80 ... 0xff] = V,
 };
 
@@ -142,6 +143,47 @@ static int parse_method(struct http_request *r, const char *name, uint32_t lengt
 	return -RULE_METHOD_UNKNOWN;
 }
 
+/* IPv6address (RFC 3986, 3.2.2); what may come as IPvFuture is not known yet. */
+static bool is_ipv6(const char *text, uint32_t length)
+{
+	char address[INET6_ADDRSTRLEN];
+	struct in6_addr ignored;
+
+	if (length >= sizeof(address) || memchr(text, 0, length))
+		return false;
+	memcpy(address, text, length);
+	address[length] = 0;
+	return inet_pton(AF_INET6, address, &ignored) == 1;
+}
+
+static bool is_reg_name(const char *text, uint32_t length)
+{
+	for (uint32_t i = 0; i < length; i++) {
+		if (!is((uint8_t)text[i], HOST))
+			return false;
+		if (text[i] == '%' && (length - i < 3 || http_hex_digit((uint8_t)text[i + 1]) < 0 ||
+				       http_hex_digit((uint8_t)text[i + 2]) < 0))
+			return false;
+	}
+	return true;
+}
+
+/* uri-host [ ":" port ], and a port stands with a host only (RFC 9110, 7.2 and 4.2.1). */
+static bool is_host(const char *text, uint32_t length)
+{
+	uint32_t host = length;
+
+	while (host && text[host - 1] >= '0' && text[host - 1] <= '9')
+		host--;
+	if (!host || text[host - 1] != ':')
+		host = length; /* digits that were no port */
+	else if (!--host)
+		return false;
+	if (host && text[0] == '[')
+		return text[host - 1] == ']' && is_ipv6(text + 1, host - 2);
+	return is_reg_name(text, host);
+}
+
 /* absolute-form (RFC 9112, 3.2.2): take scheme and authority off. Returns the length of both or a rule. */
 static int skip_authority(const char *target, uint32_t length)
 {
@@ -153,10 +195,9 @@ static int skip_authority(const char *target, uint32_t length)
 		scheme = 8;
 	else
 		return -RULE_TARGET_FORM;
-	for (at = scheme; at < length && target[at] != '/' && target[at] != '?'; at++)
-		if (!is((uint8_t)target[at], HOST))
-			return -RULE_TARGET_HOST;
-	return at == scheme ? -RULE_TARGET_HOST : (int)at;
+	for (at = scheme; at < length && target[at] != '/' && target[at] != '?';)
+		at++;
+	return at > scheme && is_host(target + scheme, at - scheme) ? (int)at : -RULE_TARGET_HOST;
 }
 
 static int parse_target(struct http_request *r, const char *target, uint32_t length)
@@ -311,8 +352,8 @@ static int parse_field(struct http_request *r, const char *line, uint32_t length
 	return 0;
 }
 
-/* `chunked` once, and as the last coding, or the body has no end (RFC 9112, 6.1 and 6.3 item 4). Other
- * codings before it are well-formed and not known here. */
+/* Empty items of a list are no items (RFC 9110, 5.6.1.2). `chunked` once, and as the last coding, or the body
+ * has no end (RFC 9112, 6.1 and 6.3 item 4). Other codings before it are well-formed and not known here. */
 static int check_codings(struct http_text list)
 {
 	struct http_text item;
@@ -347,10 +388,7 @@ static int check_host(const struct http_request *r)
 
 	if (!host.at)
 		return r->http_1_0 ? 0 : -RULE_HOST_NONE;
-	for (uint32_t i = 0; i < host.length; i++)
-		if (!is((uint8_t)host.at[i], HOST))
-			return -RULE_HOST_FORM;
-	return 0;
+	return is_host(host.at, host.length) ? 0 : -RULE_HOST_FORM;
 }
 
 static int check_expect(struct http_request *r)
