@@ -57,8 +57,9 @@ static void summarize(const struct findings *f, const char *path, const struct p
 	printf("%s: %s: ", path, f->damaged || f->repaired ? "damage" : "sound");
 	if (f->damaged || f->repaired)
 		printf("%" PRIu64 " damaged, %" PRIu64 " repaired in memory; ", f->damaged, f->repaired);
-	printf("%" PRIu64 " keys, %" PRIu64 " streams with %" PRIu64 " entries%s\n", s->keys, s->streams,
-	       s->entries, live ? "; it is being served: every value was read, but not who owns each buffer" : "");
+	printf("%" PRIu64 " key%s, %" PRIu64 " stream%s with %" PRIu64 " entr%s%s\n", s->keys, s->keys == 1 ? "" : "s",
+	       s->streams, s->streams == 1 ? "" : "s", s->entries, s->entries == 1 ? "y" : "ies",
+	       live ? "; it is being served: every value was read, but not who owns each buffer" : "");
 	if (s->no_persist || s->was_no_persist)
 		printf("%s: %s, or undone\n", path,
 		       live ? "served with --no-persist: after a crash what is acknowledged may be missing"
