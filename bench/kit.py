@@ -113,11 +113,17 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
-def pin(core):
-    """On its core, and before whatever else wants it: on a machine that is not quiet the figures would be about that."""
+def on_disk(directory):
+    return directory is not None and os.stat(directory).st_dev != os.stat(SHM).st_dev
+
+
+def pin(core, alone=True):
+    """On its core, and before whatever else wants it: on a machine that is not quiet the figures would be about that.
+
+    Not `alone` beside a disk, whose requests the kernel's own threads complete on that core too."""
     if core in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {core})
-    if os.geteuid() == 0:
+    if alone and os.geteuid() == 0:
         os.setpriority(os.PRIO_PROCESS, 0, -20)
         # Where the scheduler groups processes by session, the group's priority counts, not the process's.
         os.setsid()
@@ -182,7 +188,7 @@ class Server:
     def __init__(self, net, command, ready="ready", directory=None):
         def start():
             net.enter()
-            pin(SERVER_CORE)
+            pin(SERVER_CORE, alone=not on_disk(directory))
 
         self.directory = directory
         self.log = tempfile.TemporaryFile()
