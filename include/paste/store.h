@@ -133,7 +133,9 @@ int64_t paste_store_commit(struct paste_store *s);
 int64_t paste_store_poll(struct paste_store *s);
 int64_t paste_store_wait(struct paste_store *s, uint64_t round);
 
-/* A descriptor that is readable when paste_store_poll() may report progress; -1: rounds are durable on commit. */
+/* A descriptor that is readable when paste_store_poll() may report progress; -1: rounds are durable on commit. A loop that
+ * spins on paste_store_poll() instead should yield its core (sched_yield()) while a round is under way: the kernel's
+ * threads that complete it may be queued behind it. */
 int paste_store_wait_fd(const struct paste_store *s);
 
 /*

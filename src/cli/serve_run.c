@@ -5,6 +5,7 @@
 #include "cli/serve_run.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -174,11 +175,15 @@ static bool keep_up(struct serve_worker *w, bool quiet, int64_t now)
 	} else if (others_are_busy(w, now)) {
 		return false;
 	}
-	w->empty = quiet ? w->empty + 1 : 0;
-	if (o->options.spin && quiet && w->empty % IDLE_SPINS)
-		return false;
 	/* While somebody waits for a round, upkeep comes with the load, and goes on when something happens. */
-	return maintain(o, quiet && rounds_idle(&o->rounds)) && rounds_idle(&o->rounds);
+	bool idle = quiet && rounds_idle(&o->rounds);
+	w->empty = quiet ? w->empty + 1 : 0;
+	if (o->options.spin && quiet) {
+		if (w->empty % IDLE_SPINS)
+			return false;
+		idle = idle && now - o->asked_us >= BUSY_US; /* not between one client's two requests */
+	}
+	return maintain(o, idle) && rounds_idle(&o->rounds);
 }
 
 /* What the first worker looks after besides. Returns not longer than sleep_us. */
@@ -243,6 +248,10 @@ int serve_run(struct serve_worker *w)
 			control_work(o->control);
 		if (o->ended || (first && o->draining && is_drained(o, now.monotonic_us)))
 			return 0;
+
+		/* What completes the round in the kernel may have no other core than this one. */
+		if (o->options.spin && quiet && !rounds_idle(&o->rounds))
+			sched_yield();
 
 		bool more = keep_up(w, quiet, now.monotonic_us);
 		sleep_us = more || datagrams || soon == SERVICE_AT_ONCE ? 0
